@@ -1,0 +1,63 @@
+import { execa, ExecaError, type Options } from 'execa';
+import { AppError } from './errors.ts';
+
+export interface RunOptions {
+  timeoutMs: number;
+  signal?: AbortSignal | undefined;
+  /** Given on standard input. */
+  input?: string;
+  /** Added to the environment; LC_ALL is always C. */
+  env?: Record<string, string>;
+  cwd?: string;
+}
+
+export interface RunResult {
+  stdout: string;
+  stderr: string;
+}
+
+/** A command as an argument vector; the first element is the program. */
+export type Command = readonly [string, ...string[]];
+
+/** Runs a command to its end. Passed into drivers, so that a test or a lab host can run it elsewhere. */
+export type Run = (command: Command, options: RunOptions) => Promise<RunResult>;
+
+/** Text of a failed command that goes into the error, at most: enough for a message, too little to fill a log. */
+const STDERR_MAX_CHARS = 4_000;
+
+/** Bytes of output held in memory, at most. */
+const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Runs a command without a shell, in the C locale.
+ * @throws AppError 'timeout', 'cancelled', or 'component' with command, exit code and standard error.
+ */
+export const run: Run = async (command, options) => {
+  const [program, ...args] = command;
+  try {
+    const result = await execa(program, args, toExeca(options));
+    return { stdout: String(result.stdout ?? ''), stderr: String(result.stderr ?? '') };
+  } catch (error) {
+    throw toRunError(command, options, error);
+  }
+};
+
+function toExeca(options: RunOptions): Options {
+  return {
+    timeout: options.timeoutMs,
+    env: { LC_ALL: 'C', ...options.env },
+    maxBuffer: OUTPUT_MAX_BYTES,
+    stripFinalNewline: true,
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  };
+}
+
+function toRunError(command: Command, options: RunOptions, error: unknown): AppError {
+  if (!(error instanceof ExecaError)) return new AppError('bug', 'command could not be run', { command }, { cause: error });
+  if (error.timedOut) return new AppError('timeout', 'command did not end within its limit', { command, timeoutMs: options.timeoutMs });
+  if (error.isCanceled) return new AppError('cancelled', 'command was cancelled', { command });
+  const stderr = String(error.stderr ?? '').slice(0, STDERR_MAX_CHARS);
+  return new AppError('component', 'command failed', { command, exitCode: error.exitCode ?? null, reason: error.code, stderr });
+}

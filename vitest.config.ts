@@ -1,0 +1,40 @@
+import { defineConfig } from 'vitest/config';
+
+const forks = { pool: 'forks', passWithNoTests: false } as const;
+
+/** Projects are the kinds of test of CONTRIBUTING.md; `real` and `e2e` need root and the components. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          ...forks,
+          name: 'unit',
+          include: ['{common,api,node-daemon,lab}/**/*.test.ts', 'test/architecture.test.ts'],
+        },
+      },
+      { test: { ...forks, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+      { test: { ...forks, name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          ...forks,
+          name: 'real',
+          include: ['test/real/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...forks,
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
