@@ -1,0 +1,47 @@
+import type { z } from 'zod';
+import { lease, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
+import { session } from './session.ts';
+import { task } from './task.ts';
+import { vmNameIndex, vmSpec } from './vm.ts';
+import { vmConsole, vmStatus } from './vm-status.ts';
+
+/**
+ * The whole data model on one screen. Each document is one znode at `<root>/<id>`.
+ * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `presence`: the node's name.
+ * `lease`: the role ('primary'). `primary-wish`: one document, 'cluster'. `session`: hash of the session id.
+ */
+export const RESOURCES = {
+  vm: { root: '/spec/vm', schema: vmSpec },
+  'vm-name': { root: '/spec/vm-name', schema: vmNameIndex },
+  node: { root: '/spec/node', schema: nodeSpec },
+  'primary-wish': { root: '/spec/primary', schema: primaryWish },
+  'vm-status': { root: '/status/vm', schema: vmStatus },
+  'vm-console': { root: '/status/vm-console', schema: vmConsole },
+  'node-status': { root: '/status/node', schema: nodeStatus },
+  task: { root: '/task', schema: task },
+  session: { root: '/session', schema: session },
+  presence: { root: '/presence', schema: presence },
+  lease: { root: '/lease', schema: lease },
+} as const;
+
+export type Kind = keyof typeof RESOURCES;
+export type Doc<K extends Kind> = z.infer<(typeof RESOURCES)[K]['schema']>;
+
+/** One document with the version that the next write is conditional on. */
+export interface Versioned<T> {
+  readonly id: string;
+  readonly doc: T;
+  readonly version: number;
+  readonly createdZxid: number;
+  readonly modifiedZxid: number;
+}
+
+export function pathOf(kind: Kind, id: string): string {
+  return `${RESOURCES[kind].root}/${id}`;
+}
+
+/** What every process mirrors; consoles are read on demand. */
+export const MIRRORED = ['vm', 'vm-name', 'node', 'primary-wish', 'vm-status', 'node-status', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
+
+export const PRIMARY_ROLE = 'primary';
+export const PRIMARY_WISH_ID = 'cluster';
