@@ -1,0 +1,216 @@
+import { DOMParser, XMLSerializer, type Document, type Element } from '@xmldom/xmldom';
+import { AppError } from '../errors.ts';
+import { vmId, vmName, type VmId, type VmName } from '../ids.ts';
+import { XML_MAX_BYTES } from '../schema/vm.ts';
+import { memoryMibOf } from './memory-unit.ts';
+
+/** Raw QEMU arguments: whoever writes them runs anything as QEMU's user on the host. */
+const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
+
+export interface DomainDisk {
+  /** `file`, or the protocol of a network disk (`rbd`). */
+  type: string;
+  /** File path, or `pool/image`. */
+  name: string;
+  dev: string;
+  bus: string;
+}
+
+export interface DomainInterface {
+  type: string;
+  mac: string;
+  /** The bridge for an interface of type bridge. */
+  source: string;
+  model: string;
+}
+
+/** What the cluster and its clients need to know of a domain definition (libvirt.org/formatdomain.html). */
+export interface DomainFacts {
+  /** Undefined when the definition leaves it to be chosen. */
+  uuid: VmId | undefined;
+  name: VmName;
+  description: string;
+  memoryMib: number;
+  vcpus: number;
+  /** `sockets/cores/threads`, or `N/A`. */
+  vcpuTopology: string;
+  type: string;
+  arch: string;
+  machine: string;
+  console: string;
+  emulator: string;
+  features: string[];
+  disks: DomainDisk[];
+  networks: DomainInterface[];
+  controllers: { type: string; model: string }[];
+}
+
+/**
+ * Reads a libvirt domain definition.
+ * @throws AppError 'invalid' that says what is wrong and where; 'too-large' beyond XML_MAX_BYTES.
+ */
+export function parseDomainXml(xml: string): DomainFacts {
+  const root = domainElement(parseXml(xml));
+  const name = vmName.safeParse(textOf(child(root, 'name')));
+  if (!name.success) throw invalid('the domain has no valid name', name.error.issues[0]?.message);
+  const os = child(root, 'os');
+  const type = os && child(os, 'type');
+  const devices = child(root, 'devices');
+  return {
+    uuid: uuidOf(root),
+    name: name.data,
+    description: textOf(child(root, 'description')) || 'N/A',
+    memoryMib: memoryMibOf(child(root, 'memory')),
+    vcpus: vcpusOf(root),
+    vcpuTopology: topologyOf(root),
+    type: textOf(type),
+    arch: attribute(type, 'arch'),
+    machine: attribute(type, 'machine'),
+    console: attribute(devices && child(devices, 'console'), 'type'),
+    emulator: textOf(devices && child(devices, 'emulator')),
+    features: elementsOf(child(root, 'features')).map((feature) => feature.tagName),
+    disks: children(devices, 'disk').map(diskOf),
+    networks: children(devices, 'interface').map(interfaceOf),
+    controllers: children(devices, 'controller').map((controller) => ({
+      type: attribute(controller, 'type'),
+      model: attribute(controller, 'model') || 'none',
+    })),
+  };
+}
+
+/** The definition with this UUID and name, otherwise unchanged. */
+export function withIdentity(xml: string, identity: { uuid: VmId; name: VmName }): string {
+  const document = parseXml(xml);
+  const root = domainElement(document);
+  setText(document, root, 'name', identity.name);
+  setText(document, root, 'uuid', identity.uuid);
+  return new XMLSerializer().serializeToString(root);
+}
+
+/** The definition with its first serial console also written to `file` by libvirt, unless it already says where. */
+export function withConsoleLog(xml: string, file: string): string {
+  const document = parseXml(xml);
+  const root = domainElement(document);
+  const devices = child(root, 'devices');
+  const serial = children(devices, 'serial')[0] ?? children(devices, 'console')[0];
+  if (serial === undefined || child(serial, 'log') !== undefined) return xml;
+  const log = document.createElement('log');
+  log.setAttribute('file', file);
+  log.setAttribute('append', 'on');
+  serial.appendChild(log);
+  return new XMLSerializer().serializeToString(root);
+}
+
+function parseXml(xml: string): Document {
+  if (Buffer.byteLength(xml) > XML_MAX_BYTES) throw new AppError('too-large', 'the domain definition is too large', { maxBytes: XML_MAX_BYTES });
+  const faults: string[] = [];
+  const parser = new DOMParser({
+    onError: (level, message) => {
+      faults.push(`${level}: ${message}`);
+    },
+  });
+  const document = parseOrThrow(parser, xml);
+  const fault = faults[0];
+  if (fault !== undefined) throw invalid('the domain definition is not well-formed XML', fault);
+  if (document.doctype !== null) throw invalid('the domain definition must not have a DOCTYPE');
+  return document;
+}
+
+function parseOrThrow(parser: DOMParser, xml: string): Document {
+  try {
+    return parser.parseFromString(xml, 'text/xml');
+  } catch (error) {
+    throw new AppError('invalid', 'the domain definition is not well-formed XML', { where: String(error) }, { cause: error });
+  }
+}
+
+function domainElement(document: Document): Element {
+  const root = document.documentElement;
+  if (root?.tagName !== 'domain') throw invalid('the definition is not a libvirt domain', `root element is ${root?.tagName ?? 'missing'}`);
+  if (!['qemu', 'kvm'].includes(attribute(root, 'type'))) throw invalid('the domain type must be kvm or qemu');
+  if (root.getElementsByTagNameNS(QEMU_NAMESPACE, '*').length > 0) throw invalid('raw QEMU arguments are not allowed in a domain definition');
+  return root;
+}
+
+function uuidOf(root: Element): VmId | undefined {
+  const element = child(root, 'uuid');
+  if (element === undefined) return undefined;
+  const uuid = vmId.safeParse(textOf(element).toLowerCase());
+  if (!uuid.success) throw invalid('the domain has no valid UUID', uuid.error.issues[0]?.message);
+  return uuid.data;
+}
+
+/** Libvirt's limit of vCPUs for the machine types in use. */
+const VCPUS_MAX = 4_096;
+
+function vcpusOf(root: Element): number {
+  const text = textOf(child(root, 'vcpu')) || '1';
+  const vcpus = Number(text);
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > VCPUS_MAX) throw invalid('the number of vCPUs is not valid', text);
+  return vcpus;
+}
+
+function topologyOf(root: Element): string {
+  const cpu = child(root, 'cpu');
+  const topology = cpu && child(cpu, 'topology');
+  if (topology === undefined) return 'N/A';
+  return ['sockets', 'cores', 'threads'].map((key) => attribute(topology, key)).join('/');
+}
+
+function diskOf(disk: Element): DomainDisk {
+  const source = child(disk, 'source');
+  const target = child(disk, 'target');
+  const isNetwork = attribute(disk, 'type') === 'network';
+  return {
+    type: isNetwork ? attribute(source, 'protocol') : attribute(disk, 'type'),
+    name: isNetwork ? attribute(source, 'name') : attribute(source, 'file') || attribute(source, 'dev'),
+    dev: attribute(target, 'dev'),
+    bus: attribute(target, 'bus'),
+  };
+}
+
+function interfaceOf(element: Element): DomainInterface {
+  const type = attribute(element, 'type');
+  return {
+    type,
+    mac: attribute(child(element, 'mac'), 'address'),
+    source: attribute(child(element, 'source'), type),
+    model: attribute(child(element, 'model'), 'type'),
+  };
+}
+
+function setText(document: Document, root: Element, name: string, text: string): void {
+  const existing = child(root, name);
+  if (existing !== undefined) {
+    existing.textContent = text;
+    return;
+  }
+  const element = document.createElement(name);
+  element.textContent = text;
+  root.insertBefore(element, root.firstChild);
+}
+
+function elementsOf(parent: Element | undefined): Element[] {
+  if (parent === undefined) return [];
+  return Array.from(parent.childNodes).filter((node): node is Element => node.nodeType === node.ELEMENT_NODE);
+}
+
+function children(parent: Element | undefined, name: string): Element[] {
+  return elementsOf(parent).filter((element) => element.tagName === name);
+}
+
+function child(parent: Element, name: string): Element | undefined {
+  return children(parent, name)[0];
+}
+
+function attribute(element: Element | undefined, name: string): string {
+  return element?.getAttribute(name) ?? '';
+}
+
+function textOf(element: Element | undefined): string {
+  return element?.textContent?.trim() ?? '';
+}
+
+function invalid(message: string, where?: string): AppError {
+  return new AppError('invalid', message, where === undefined ? {} : { where });
+}

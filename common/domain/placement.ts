@@ -1,0 +1,144 @@
+import type { NodeName, VmId } from '../ids.ts';
+import type { NodeSpec, NodeStatus } from '../schema/node.ts';
+import type { Selector, VmSpec } from '../schema/vm.ts';
+import type { VmStatus } from '../schema/vm-status.ts';
+
+/** A node as placement sees it. */
+export interface PlacementNode {
+  spec: NodeSpec;
+  status: NodeStatus | undefined;
+  /** Its daemon's session lives. */
+  alive: boolean;
+}
+
+export interface PlacementVm {
+  spec: VmSpec;
+  status: VmStatus | undefined;
+}
+
+export interface PlacementPolicy {
+  /** Used when neither the request nor the VM names one. */
+  selector: Selector;
+  /** Memory kept for each host itself, in MiB. */
+  reserveMib: number;
+}
+
+/** What a node has given away, moves in flight included. */
+export interface Occupancy {
+  memoryMib: number;
+  vcpus: number;
+  vms: number;
+  /** Memory of every VM whose place is here, running or not. */
+  provisionedMib: number;
+}
+
+export interface PlacementRequest {
+  vm: Pick<VmSpec, 'uuid' | 'memoryMib' | 'nodeLimit'>;
+  nodes: readonly PlacementNode[];
+  occupancy: ReadonlyMap<string, Occupancy>;
+  selector: Selector;
+  reserveMib: number;
+  /** Nodes that are out of the question, such as the one to leave. */
+  exclude: readonly NodeName[];
+}
+
+export interface Refusal {
+  node: NodeName;
+  why: string;
+}
+
+export type Placement = { kind: 'placed'; node: NodeName } | { kind: 'refused'; refusals: readonly Refusal[] };
+
+const EMPTY: Occupancy = { memoryMib: 0, vcpus: 0, vms: 0, provisionedMib: 0 };
+
+/** Whether the VM runs or is asked to. */
+export function wantsToRun(spec: VmSpec): boolean {
+  return spec.deletion === null && (spec.power.action === 'start' || spec.power.action === 'restart');
+}
+
+/**
+ * What each node has given away. A VM on its way counts at both ends: at its owner, where it still is, and at its place, where it
+ * will be, so that two placements in a row never give away the same memory.
+ */
+export function occupancyOf(vms: Iterable<PlacementVm>): Map<string, Occupancy> {
+  const occupancy = new Map<string, Occupancy>();
+  for (const { spec, status } of vms) {
+    const holders = new Set<string>();
+    if (status?.owner != null) holders.add(status.owner);
+    if (wantsToRun(spec) && !endedByItself(spec, status)) holders.add(spec.node);
+    for (const node of holders) add(occupancy, node, { memoryMib: spec.memoryMib, vcpus: spec.vcpus, vms: 1, provisionedMib: 0 });
+    add(occupancy, spec.node, { ...EMPTY, provisionedMib: spec.memoryMib });
+  }
+  return occupancy;
+}
+
+/** The request to run was answered and the guest has ended since. */
+function endedByItself(spec: VmSpec, status: VmStatus | undefined): boolean {
+  if (status === undefined || status.owner !== null || status.powerGeneration < spec.power.generation) return false;
+  return status.phase.kind === 'stopped' || status.phase.kind === 'failed';
+}
+
+function add(occupancy: Map<string, Occupancy>, node: string, more: Occupancy): void {
+  const held = occupancy.get(node) ?? EMPTY;
+  occupancy.set(node, {
+    memoryMib: held.memoryMib + more.memoryMib,
+    vcpus: held.vcpus + more.vcpus,
+    vms: held.vms + more.vms,
+    provisionedMib: held.provisionedMib + more.provisionedMib,
+  });
+}
+
+/** The best node for the VM by the selector, or why each node was passed over. Ties go to the first name. */
+export function place(request: PlacementRequest): Placement {
+  const refusals: Refusal[] = [];
+  const fitting: PlacementNode[] = [];
+  for (const node of request.nodes) {
+    const why = reasonAgainst(node, request);
+    if (why === undefined) fitting.push(node);
+    else refusals.push({ node: node.spec.name, why });
+  }
+  const best = fitting
+    .map((node) => ({ name: node.spec.name, cost: cost(node, request) }))
+    .sort((a, b) => a.cost - b.cost || (a.name < b.name ? -1 : 1))[0];
+  return best === undefined ? { kind: 'refused', refusals } : { kind: 'placed', node: best.name };
+}
+
+/** Why this node cannot take the VM; undefined when it can. */
+export function reasonAgainst(node: PlacementNode, request: Omit<PlacementRequest, 'nodes' | 'selector'>): string | undefined {
+  const { vm, exclude } = request;
+  if (exclude.includes(node.spec.name)) return 'it is the node to leave';
+  if (vm.nodeLimit !== null && !vm.nodeLimit.includes(node.spec.name)) return "it is not in the VM's node limit";
+  if (!node.alive || node.status === undefined) return 'its daemon is not alive';
+  if (node.spec.domains.wish !== 'ready') return 'it is flushed or being flushed';
+  const free = freeMib(node, request);
+  return free < vm.memoryMib ? `it has ${free} MiB of memory left and the VM needs ${vm.memoryMib}` : undefined;
+}
+
+function freeMib(node: PlacementNode, request: Pick<PlacementRequest, 'occupancy' | 'reserveMib'>): number {
+  const total = node.status?.statistics.memoryTotalMib ?? 0;
+  return total - request.reserveMib - (request.occupancy.get(node.spec.name) ?? EMPTY).memoryMib;
+}
+
+function cost(node: PlacementNode, request: PlacementRequest): number {
+  const held = request.occupancy.get(node.spec.name) ?? EMPTY;
+  switch (request.selector) {
+    case 'mem':
+      return -freeMib(node, request);
+    case 'memprov':
+      return held.provisionedMib - (node.status?.statistics.memoryTotalMib ?? 0);
+    case 'vcpus':
+      return held.vcpus;
+    case 'load':
+      return node.status?.statistics.load ?? Number.POSITIVE_INFINITY;
+    case 'vms':
+      return held.vms;
+  }
+}
+
+/** The VMs of a map by UUID, each with its status. */
+export function* pairVms(
+  specs: Iterable<{ readonly doc: VmSpec }>,
+  statusOf: (uuid: VmId) => VmStatus | undefined,
+): Generator<PlacementVm> {
+  for (const { doc } of specs) yield { spec: doc, status: statusOf(doc.uuid) };
+}
