@@ -2,6 +2,7 @@ import { link, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import { hasErrno } from './errno.ts';
 
 const record = z.strictObject({
   pid: z.int().min(1),
@@ -35,10 +36,6 @@ async function readOptional(file: string): Promise<string | undefined> {
     if (hasErrno(error, 'ENOENT', 'ESRCH')) return undefined;
     throw error;
   }
-}
-
-function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 }
 
 function parseRecord(text: string): PidRecord | undefined {

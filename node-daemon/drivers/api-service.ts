@@ -1,0 +1,114 @@
+import type { Command, Run } from '../../common/process.ts';
+import type { NodeConfig } from '../config.ts';
+
+/** `systemctl start` returns when a Type=notify service is ready; an API with a full mirror takes a few seconds. */
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+const QUERY_TIMEOUT_MS = 5_000;
+
+/** `unknown`: nobody can tell; both calls are safe. */
+export type ApiServiceState = 'running' | 'stopped' | 'unknown';
+
+/** The HTTP API's process on this host, which runs on the primary only. Both calls return when it is done and may be repeated. */
+export interface ApiService {
+  start(signal?: AbortSignal): Promise<void>;
+  stop(signal?: AbortSignal): Promise<void>;
+  state(signal?: AbortSignal): Promise<ApiServiceState>;
+}
+
+/** ActiveState of a unit (systemd.unit(5)); 'activating' and 'deactivating' are neither. */
+export function parseActiveState(text: string): ApiServiceState {
+  switch (text.trim()) {
+    case 'active':
+    case 'reloading':
+      return 'running';
+    case 'inactive':
+    case 'failed':
+      return 'stopped';
+    default:
+      return 'unknown';
+  }
+}
+
+class SystemdApiService implements ApiService {
+  readonly #run: Run;
+  readonly #unit: string;
+
+  constructor(run: Run, unit: string) {
+    this.#run = run;
+    this.#unit = unit;
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    await this.#run(['systemctl', 'start', '--', this.#unit], { timeoutMs: START_TIMEOUT_MS, signal });
+  }
+
+  async stop(signal?: AbortSignal): Promise<void> {
+    await this.#run(['systemctl', 'stop', '--', this.#unit], { timeoutMs: STOP_TIMEOUT_MS, signal });
+  }
+
+  /** `systemctl show` exits with 0 for every state, also of a unit that is not installed. */
+  async state(signal?: AbortSignal): Promise<ApiServiceState> {
+    const command: Command = ['systemctl', 'show', '--property=ActiveState', '--value', '--', this.#unit];
+    const result = await this.#run(command, { timeoutMs: QUERY_TIMEOUT_MS, signal });
+    return parseActiveState(result.stdout);
+  }
+}
+
+/** Commands of the configuration; they cannot be asked, so the last one that succeeded counts. */
+class CommandApiService implements ApiService {
+  readonly #run: Run;
+  readonly #startCommand: Command;
+  readonly #stopCommand: Command;
+  #state: ApiServiceState = 'unknown';
+
+  constructor(run: Run, commands: { start: Command; stop: Command }) {
+    this.#run = run;
+    this.#startCommand = commands.start;
+    this.#stopCommand = commands.stop;
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    this.#state = 'unknown';
+    await this.#run(this.#startCommand, { timeoutMs: START_TIMEOUT_MS, signal });
+    this.#state = 'running';
+  }
+
+  async stop(signal?: AbortSignal): Promise<void> {
+    this.#state = 'unknown';
+    await this.#run(this.#stopCommand, { timeoutMs: STOP_TIMEOUT_MS, signal });
+    this.#state = 'stopped';
+  }
+
+  async state(): Promise<ApiServiceState> {
+    return this.#state;
+  }
+}
+
+/** No API belongs to this cluster's primary: whatever is wanted is so. */
+class NoApiService implements ApiService {
+  #state: ApiServiceState = 'stopped';
+
+  async start(): Promise<void> {
+    this.#state = 'running';
+  }
+
+  async stop(): Promise<void> {
+    this.#state = 'stopped';
+  }
+
+  async state(): Promise<ApiServiceState> {
+    return this.#state;
+  }
+}
+
+export function createApiService(config: NodeConfig['api_service'], run: Run): ApiService {
+  switch (config.kind) {
+    case 'none':
+      return new NoApiService();
+    case 'systemd':
+      return new SystemdApiService(run, config.unit);
+    case 'command':
+      return new CommandApiService(run, { start: config.start, stop: config.stop });
+  }
+}
