@@ -1,7 +1,7 @@
 /** One document as it stands in the store. */
 export interface Entry {
   readonly path: string;
-  /** Parsed JSON, not yet validated. */
+  /** Parsed JSON, not yet validated: null for an empty znode, undefined for text that is not JSON. */
   readonly value: unknown;
   /** ZooKeeper's data version; the condition of the next write. */
   readonly version: number;
@@ -29,8 +29,11 @@ export interface StoreListener {
 }
 
 export interface ReadOptions {
-  /** Leaves a one-shot watch, told through StoreListener. Watches of an expired session are gone; those of a suspended one survive. */
-  watch?: boolean;
+  /**
+   * Leaves a one-shot watch, told through StoreListener. Watches of an expired session are gone; those of a suspended one survive.
+   * `existing` leaves it only on a path that exists, so that a reader of many short-lived documents leaves no watch on each dead one.
+   */
+  watch?: boolean | 'existing';
 }
 
 export interface CreateOptions {
@@ -41,7 +44,8 @@ export interface CreateOptions {
  * ZooKeeper behind a small interface. Values are JSON documents of at most VALUE_MAX_BYTES.
  * Every call has a time limit of its own and fails with AppError:
  * 'unavailable' (certainly not done), 'unknown-outcome' (a write that may have been done: read again before repeating),
- * 'conflict' (another version), 'exists', 'not-found', 'too-large'.
+ * 'conflict' (another version), 'exists', 'not-found', 'too-large', 'state' (a znode with children cannot be removed, an ephemeral has none).
+ * A call made while the store is not connected waits for the connection for a bounded time, then fails with 'unavailable'.
  */
 export interface Store {
   /** Opens the session; resolves when connected. Safe to call twice. */
