@@ -1,0 +1,89 @@
+import type { Clock, Timer } from '../clock.ts';
+
+export interface FetcherOptions {
+  readonly clock: Clock;
+  readonly inFlightMax: number;
+  /** Wait before a failed key is fetched again. */
+  readonly retryMs: number;
+  readonly fetch: (key: string) => Promise<void>;
+  /** @returns true when the key shall be fetched again after `retryMs`. */
+  readonly failed: (key: string, error: unknown) => boolean;
+}
+
+/**
+ * Reads keys with one read in flight for each and a bound over all. A key asked for while it is read is read once more, because the
+ * read may have been answered before the change: many requests coalesce, and the last is never lost.
+ */
+export class Fetcher {
+  readonly #options: FetcherOptions;
+  readonly #queued = new Set<string>();
+  readonly #inFlight = new Set<string>();
+  readonly #again = new Set<string>();
+  readonly #retries = new Map<string, Timer>();
+  #open = false;
+  #generation = 0;
+
+  constructor(options: FetcherOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#open = true;
+    this.#pump();
+  }
+
+  /** Forgets everything asked for; what is in flight ends without effect on the rest. */
+  stop(): void {
+    this.#open = false;
+    this.#generation += 1;
+    this.#queued.clear();
+    this.#again.clear();
+    this.#inFlight.clear();
+    for (const timer of this.#retries.values()) timer.cancel();
+    this.#retries.clear();
+  }
+
+  request(key: string): void {
+    if (this.#inFlight.has(key)) {
+      this.#again.add(key);
+      return;
+    }
+    this.#retries.get(key)?.cancel();
+    this.#retries.delete(key);
+    this.#queued.add(key);
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (!this.#open) return;
+    for (const key of this.#queued) {
+      if (this.#inFlight.size >= this.#options.inFlightMax) return;
+      this.#queued.delete(key);
+      this.#inFlight.add(key);
+      void this.#run(key, this.#generation);
+    }
+  }
+
+  async #run(key: string, generation: number): Promise<void> {
+    let retry = false;
+    try {
+      await this.#options.fetch(key);
+    } catch (error) {
+      retry = generation === this.#generation && this.#options.failed(key, error);
+    }
+    if (generation !== this.#generation) return;
+    this.#inFlight.delete(key);
+    if (this.#again.delete(key)) this.#queued.add(key);
+    else if (retry) this.#retryLater(key);
+    this.#pump();
+  }
+
+  #retryLater(key: string): void {
+    const timer = this.#options.clock.after(this.#options.retryMs, () => {
+      this.#retries.delete(key);
+      this.#queued.add(key);
+      this.#pump();
+    });
+    this.#retries.set(key, timer);
+  }
+}

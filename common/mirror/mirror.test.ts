@@ -1,0 +1,200 @@
+import { afterEach, expect, test } from 'vitest';
+import { z } from 'zod';
+import { VirtualClock } from '../../test/support/virtual-clock.ts';
+import { silentLogger, type Logger } from '../log.ts';
+import { MemoryStore } from '../store/memory-store.ts';
+import { MemoryZooKeeper } from '../store/memory-zookeeper.ts';
+import { createMirror } from './mirror.ts';
+
+const TABLE = {
+  vm: { root: '/spec/vm', schema: z.strictObject({ name: z.string(), size: z.int() }) },
+  node: { root: '/spec/node', schema: z.strictObject({ up: z.boolean() }) },
+} as const;
+
+const never = new AbortController().signal;
+const cleanups: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+async function aCluster(log: Logger = silentLogger, latencyMs = () => 0) {
+  const clock = new VirtualClock();
+  const zookeeper = new MemoryZooKeeper({ clock, latencyMs });
+  const writer = new MemoryStore({ zookeeper, clock, name: 'writer' });
+  const store = new MemoryStore({ zookeeper, clock, name: 'reader' });
+  await writer.start(never);
+  await store.start(never);
+  const mirror = createMirror({ store, table: TABLE, kinds: ['vm', 'node'], clock, log });
+  cleanups.push(() => mirror.stop());
+  const changes: string[] = [];
+  mirror.onChange((kind, id) => changes.push(`${kind}/${id}`));
+  return { clock, zookeeper, writer, store, mirror, changes };
+}
+
+test('start resolves when every document is there, and not before', async () => {
+  const { clock, writer, mirror } = await aCluster(silentLogger, () => 5);
+  const writing = Promise.all(Array.from({ length: 600 }, (_, index) => writer.create(`/spec/vm/v${index}`, { name: 'x', size: index })));
+  await clock.advance(10_000);
+  await writing;
+  expect(mirror.staleForMs()).toBe(Number.POSITIVE_INFINITY);
+  let started = false;
+  const starting = mirror.start(never).then(() => (started = true));
+  await clock.settle();
+  expect(started).toBe(false);
+  await clock.advance(1_000);
+  await starting;
+  expect(mirror.size('vm')).toBe(600);
+  expect(mirror.get('vm', 'v599')).toMatchObject({ id: 'v599', doc: { size: 599 }, version: 0 });
+  expect(mirror.staleForMs()).toBe(0);
+});
+
+test('creations, changes and removals arrive and are told once each', async () => {
+  const { clock, writer, mirror, changes } = await aCluster();
+  await mirror.start(never);
+  await writer.create('/spec/vm/a', { name: 'a', size: 1 });
+  await clock.settle();
+  expect(mirror.get('vm', 'a')?.doc.size).toBe(1);
+  await writer.update('/spec/vm/a', { name: 'a', size: 2 }, 0);
+  await clock.settle();
+  expect(mirror.get('vm', 'a')).toMatchObject({ version: 1, doc: { size: 2 } });
+  await writer.remove('/spec/vm/a', 1);
+  await clock.settle();
+  expect(mirror.get('vm', 'a')).toBeUndefined();
+  expect(changes).toEqual(['vm/a', 'vm/a', 'vm/a']);
+});
+
+test('a document that was removed and created again at once is held with its new creation', async () => {
+  const { clock, writer, mirror } = await aCluster();
+  await mirror.start(never);
+  const first = await writer.create('/spec/vm/a', { name: 'a', size: 1 });
+  await clock.settle();
+  await writer.remove('/spec/vm/a', 0);
+  await writer.create('/spec/vm/a', { name: 'a', size: 2 });
+  await clock.settle();
+  expect(mirror.get('vm', 'a')).toMatchObject({ version: 0, doc: { size: 2 } });
+  expect(mirror.get('vm', 'a')?.createdZxid).toBeGreaterThan(first.createdZxid);
+});
+
+test('a storm of changes coalesces and the last one is held', async () => {
+  const { clock, writer, mirror, changes } = await aCluster(silentLogger, () => 3);
+  const starting = mirror.start(never);
+  await clock.advance(100);
+  await starting;
+  const storm = async (): Promise<void> => {
+    await writer.create('/spec/vm/a', { name: 'a', size: 0 });
+    for (let n = 1; n <= 500; n += 1) await writer.update('/spec/vm/a', { name: 'a', size: n }, n - 1);
+  };
+  const writing = storm();
+  await clock.advance(10_000);
+  await writing;
+  expect(mirror.get('vm', 'a')).toMatchObject({ version: 500, doc: { size: 500 } });
+  expect(changes.length).toBeLessThanOrEqual(501);
+});
+
+test('an invalid document is kept out, the last good one stays, and each bad change is logged once', async () => {
+  const errors: unknown[] = [];
+  const log: Logger = { ...silentLogger, error: (fields) => errors.push(fields), child: () => log };
+  const { clock, zookeeper, writer, mirror } = await aCluster(log);
+  await writer.create('/spec/vm/bad', { name: 7 });
+  await writer.create('/spec/vm/good', { name: 'good', size: 1 });
+  await mirror.start(never);
+  expect(mirror.get('vm', 'bad')).toBeUndefined();
+  expect(mirror.invalid).toBe(1);
+  await writer.update('/spec/vm/good', 'broken', 0);
+  await clock.settle();
+  expect(mirror.get('vm', 'good')).toMatchObject({ version: 0, doc: { size: 1 } });
+  expect(mirror.invalid).toBe(2);
+  zookeeper.expire('reader');
+  await clock.settle();
+  expect(errors).toHaveLength(2);
+  await writer.update('/spec/vm/good', { name: 'good', size: 3 }, 1);
+  await writer.remove('/spec/vm/bad', 0);
+  await clock.settle();
+  expect(mirror.invalid).toBe(0);
+  expect(mirror.get('vm', 'good')?.doc.size).toBe(3);
+});
+
+test('what changed during a partition is found after it, whether the session lived or expired', async () => {
+  for (const outageMs of [1_000, 60_000]) {
+    const { clock, zookeeper, writer, mirror } = await aCluster();
+    for (const id of ['kept', 'changed', 'removed']) await writer.create(`/spec/vm/${id}`, { name: id, size: 1 });
+    await mirror.start(never);
+    const freshness: boolean[] = [];
+    mirror.onFreshness((fresh) => freshness.push(fresh));
+    zookeeper.partition('reader');
+    await writer.update('/spec/vm/changed', { name: 'changed', size: 2 }, 0);
+    await writer.remove('/spec/vm/removed', 0);
+    await writer.create('/spec/vm/created', { name: 'created', size: 1 });
+    await clock.advance(outageMs);
+    expect(mirror.staleForMs()).toBe(outageMs);
+    expect(mirror.get('vm', 'removed')).toBeDefined();
+    zookeeper.heal('reader');
+    await clock.settle();
+    expect([...mirror.all('vm').keys()].sort()).toEqual(['changed', 'created', 'kept']);
+    expect(mirror.get('vm', 'changed')?.doc.size).toBe(2);
+    expect(mirror.staleForMs()).toBe(0);
+    expect(freshness).toEqual([false, true]);
+    await writer.update('/spec/vm/kept', { name: 'kept', size: 9 }, 0);
+    await clock.settle();
+    expect(mirror.get('vm', 'kept')?.doc.size).toBe(9);
+  }
+});
+
+test('a wait ends when the mirror holds the version or the document is gone, and not before', async () => {
+  const { clock, writer, mirror } = await aCluster();
+  await mirror.start(never);
+  const waits: string[] = [];
+  void mirror.waitFor('vm', 'a', 1, { timeoutMs: 5_000 }).then(() => waits.push('version 1'));
+  await writer.create('/spec/vm/a', { name: 'a', size: 1 });
+  await clock.settle();
+  expect(waits).toEqual([]);
+  await writer.update('/spec/vm/a', { name: 'a', size: 2 }, 0);
+  await clock.settle();
+  expect(waits).toEqual(['version 1']);
+  void mirror.waitFor('vm', 'a', 'gone', { timeoutMs: 5_000 }).then(() => waits.push('gone'));
+  await writer.remove('/spec/vm/a', 1);
+  await clock.settle();
+  expect(waits).toEqual(['version 1', 'gone']);
+});
+
+test('a wait has a bound and can be cancelled', async () => {
+  const { clock, mirror } = await aCluster();
+  await mirror.start(never);
+  const controller = new AbortController();
+  const late = expect(mirror.waitFor('vm', 'never', 0, { timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'timeout' });
+  const cancelled = expect(mirror.waitFor('vm', 'never', 0, { timeoutMs: 1_000, signal: controller.signal })).rejects.toMatchObject({
+    code: 'cancelled',
+  });
+  controller.abort();
+  await cancelled;
+  await clock.advance(1_000);
+  await late;
+  expect(clock.timerCount).toBe(0);
+});
+
+test('documents that come and go leave no watches behind', async () => {
+  const { clock, zookeeper, writer, mirror } = await aCluster();
+  await mirror.start(never);
+  const before = zookeeper.watchCount();
+  for (let n = 0; n < 100; n += 1) {
+    await writer.create(`/spec/vm/v${n}`, { name: 'x', size: n });
+    await clock.settle();
+    await writer.remove(`/spec/vm/v${n}`, 0);
+    await clock.settle();
+  }
+  expect(zookeeper.watchCount()).toBe(before);
+});
+
+test('a stopped mirror watches nothing, fails its waits and can be started again', async () => {
+  const { clock, writer, mirror, changes } = await aCluster();
+  await mirror.start(never);
+  const waiting = expect(mirror.waitFor('vm', 'a', 0, { timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'cancelled' });
+  await mirror.stop();
+  await waiting;
+  await writer.create('/spec/vm/a', { name: 'a', size: 1 });
+  await clock.settle();
+  expect(changes).toEqual([]);
+  await mirror.start(never);
+  expect(mirror.get('vm', 'a')?.doc.size).toBe(1);
+});

@@ -1,0 +1,279 @@
+import type { Clock } from '../clock.ts';
+import { AppError, describeError, isAppError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { nameOf, parentOf } from '../store/codec.ts';
+import type { SessionState, Store } from '../store/store.ts';
+import { Collection } from './collection.ts';
+import { Fetcher } from './fetcher.ts';
+import type { DocOf, KindOf, MirrorEntry, ResourceTable } from './resource-table.ts';
+import { Waiters, type WaitLimit } from './waiters.ts';
+
+/** Reads in flight at once, over all kinds: enough to fill the connection, few enough not to delay a write by more than some milliseconds. */
+const IN_FLIGHT_MAX = 256;
+
+/** Wait before a failed read is repeated; a lost connection causes a full reload anyway. */
+const RETRY_MS = 500;
+
+/** Only enqueues: it is called in the middle of the mirror's own work. */
+export type ChangeListener<K extends string> = (kind: K, id: string) => void;
+
+export interface MirrorOptions<T extends ResourceTable, K extends KindOf<T>> {
+  readonly store: Store;
+  readonly table: T;
+  readonly kinds: readonly K[];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The watched, validated, in-memory copy of the documents of some kinds. */
+export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
+  readonly kinds: readonly K[];
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #collections: ReadonlyMap<string, { kind: K; collection: Collection }>;
+  readonly #byRoot: ReadonlyMap<string, { kind: K; collection: Collection }>;
+  readonly #fetcher: Fetcher;
+  readonly #waiters: Waiters;
+  readonly #changeListeners = new Set<ChangeListener<K>>();
+  readonly #freshnessListeners = new Set<(fresh: boolean) => void>();
+  /** Since when the mirror may lack changes: 'never' read yet, or a time of the monotonic clock, or undefined while it is fresh. */
+  #staleSince: number | 'never' | undefined = 'never';
+  /** Paths that have to be read before the mirror is fresh. Changes that come meanwhile do not count, so a storm does not put it off. */
+  readonly #unread = new Set<string>();
+  #loading: { resolve: () => void; reject: (error: AppError) => void } | undefined;
+  #unlisten: (() => void) | undefined;
+  #started: Promise<void> | undefined;
+
+  constructor(options: MirrorOptions<T, K>) {
+    const { store, table, kinds, clock, log } = options;
+    this.kinds = kinds;
+    this.#store = store;
+    this.#clock = clock;
+    this.#log = log.child({ part: 'mirror' });
+    const entries = kinds.map((kind) => ({ kind, collection: collectionOf(table, kind) }));
+    this.#collections = new Map(entries.map((entry) => [entry.kind, entry]));
+    this.#byRoot = new Map(entries.map((entry) => [entry.collection.root, entry]));
+    this.#waiters = new Waiters(clock);
+    this.#fetcher = new Fetcher({
+      clock,
+      inFlightMax: IN_FLIGHT_MAX,
+      retryMs: RETRY_MS,
+      fetch: (path) => this.#fetch(path),
+      failed: (path, error) => this.#failed(path, error),
+    });
+  }
+
+  /** Reads everything, and resolves when it is there. The store must be started. Safe to call twice. */
+  start(signal: AbortSignal): Promise<void> {
+    this.#started ??= this.#load(signal);
+    return this.#started;
+  }
+
+  /** Ends the watching and every wait; what was read stays readable. */
+  async stop(): Promise<void> {
+    this.#unlisten?.();
+    this.#unlisten = undefined;
+    this.#fetcher.stop();
+    const stopped = new AppError('cancelled', 'mirror was stopped');
+    this.#waiters.fail(stopped);
+    this.#loading?.reject(stopped);
+    this.#loading = undefined;
+    this.#started = undefined;
+    this.#setStale();
+  }
+
+  get<J extends K>(kind: J, id: string): MirrorEntry<DocOf<T, J>> | undefined;
+  get(kind: K, id: string): MirrorEntry<unknown> | undefined {
+    return this.#of(kind).documents.get(id);
+  }
+
+  /** The live map: it changes while it is held. */
+  all<J extends K>(kind: J): ReadonlyMap<string, MirrorEntry<DocOf<T, J>>>;
+  all(kind: K): ReadonlyMap<string, MirrorEntry<unknown>> {
+    return this.#of(kind).documents;
+  }
+
+  size(kind: K): number {
+    return this.#of(kind).documents.size;
+  }
+
+  /** Documents that do not satisfy their schema and are kept out, over all kinds. */
+  get invalid(): number {
+    return [...this.#collections.values()].reduce((sum, { collection }) => sum + collection.invalid.size, 0);
+  }
+
+  /** How long the mirror may have lacked changes, in milliseconds: 0 while it is connected and loaded, infinite before the first load. */
+  staleForMs(): number {
+    if (this.#staleSince === undefined) return 0;
+    return this.#staleSince === 'never' ? Number.POSITIVE_INFINITY : Math.max(1, this.#clock.monotonicMs() - this.#staleSince);
+  }
+
+  /**
+   * Resolves when the mirror holds at least `version` of a document, or holds it no more.
+   * @throws AppError 'timeout', 'cancelled'.
+   */
+  async waitFor(kind: K, id: string, version: number | 'gone', limit: WaitLimit): Promise<void> {
+    const collection = this.#of(kind);
+    const satisfied = (): boolean => {
+      const held = collection.documents.get(id);
+      return version === 'gone' ? held === undefined : held !== undefined && held.version >= version;
+    };
+    if (satisfied()) return;
+    const path = collection.pathOf(id);
+    const wait = this.#waiters.wait(path, satisfied, limit);
+    if (this.#unlisten !== undefined) this.#fetcher.request(path);
+    await wait;
+  }
+
+  onChange(listener: ChangeListener<K>): () => void {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
+  /** Tells whenever the mirror becomes stale or fresh. */
+  onFreshness(listener: (fresh: boolean) => void): () => void {
+    this.#freshnessListeners.add(listener);
+    return () => this.#freshnessListeners.delete(listener);
+  }
+
+  /** Reads one document again, whatever its watch said. */
+  refresh(kind: K, id: string): void {
+    this.#fetcher.request(this.#of(kind).pathOf(id));
+  }
+
+  /** Lists the documents of a kind again, whatever the watch said. */
+  refreshList(kind: K): void {
+    this.#fetcher.request(this.#of(kind).root);
+  }
+
+  /** Folder of a kind. */
+  rootOf(kind: K): string {
+    return this.#of(kind).root;
+  }
+
+  /** Ids known of a kind, including those whose document is not valid. */
+  knownIds(kind: K): ReadonlySet<string> {
+    const { documents, invalid } = this.#of(kind);
+    return new Set([...documents.keys(), ...invalid.keys()]);
+  }
+
+  async #load(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw new AppError('cancelled', 'the call was cancelled');
+    this.#unlisten = this.#store.listen({
+      document: (path) => this.#onDocument(path),
+      children: (path) => this.#onChildren(path),
+      session: (state) => this.#onSession(state),
+    });
+    const loaded = new Promise<void>((resolve, reject) => {
+      this.#loading = { resolve, reject };
+    });
+    const onAbort = (): void => void this.stop();
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (this.#store.state === 'connected') this.#reload();
+    await loaded.finally(() => signal.removeEventListener('abort', onAbort));
+  }
+
+  /** Lists every folder and reads every document that is held; what is new follows from the lists. */
+  #reload(): void {
+    this.#fetcher.stop();
+    this.#unread.clear();
+    for (const { kind, collection } of this.#collections.values()) {
+      this.#unread.add(collection.root);
+      for (const id of this.knownIds(kind)) this.#unread.add(collection.pathOf(id));
+    }
+    for (const path of this.#unread) this.#fetcher.request(path);
+    this.#fetcher.start();
+  }
+
+  async #fetch(path: string): Promise<void> {
+    const folder = this.#byRoot.get(path);
+    const found = this.#byRoot.get(parentOf(path));
+    if (folder !== undefined) await this.#fetchList(folder.collection);
+    else if (found !== undefined) await this.#fetchDocument(found.kind, found.collection, nameOf(path));
+    this.#read(path);
+  }
+
+  async #fetchList(collection: Collection): Promise<void> {
+    const names = await this.#store.list(collection.root, { watch: true });
+    if (this.#unlisten === undefined) return;
+    for (const id of collection.differences(names)) {
+      const path = collection.pathOf(id);
+      if (this.#unread.has(collection.root)) this.#unread.add(path);
+      this.#fetcher.request(path);
+    }
+  }
+
+  async #fetchDocument(kind: K, collection: Collection, id: string): Promise<void> {
+    const path = collection.pathOf(id);
+    const entry = await this.#store.read(path, { watch: 'existing' });
+    if (this.#unlisten === undefined) return;
+    const effect = collection.take(id, entry, (faults) => {
+      this.#log.error({ path, faults }, 'document is not valid and is kept out');
+    });
+    this.#waiters.check(path);
+    if (effect === 'changed') for (const listener of this.#changeListeners) listener(kind, id);
+  }
+
+  #failed(path: string, error: unknown): boolean {
+    if (isAppError(error, 'unavailable', 'timeout', 'unknown-outcome', 'component')) {
+      this.#log.debug({ path, error: describeError(error) }, 'mirror could not read and will try again');
+      // While disconnected every read fails; the reload after the connection covers them all.
+      return this.#store.state === 'connected';
+    }
+    this.#log.error({ path, error: describeError(error), cause: error }, 'mirror cannot read a document and leaves it out');
+    this.#read(path);
+    return false;
+  }
+
+  #read(path: string): void {
+    this.#unread.delete(path);
+    if (this.#unread.size > 0 || this.#unlisten === undefined || this.#store.state !== 'connected') return;
+    if (this.#staleSince !== undefined) {
+      this.#staleSince = undefined;
+      for (const listener of this.#freshnessListeners) listener(true);
+    }
+    this.#loading?.resolve();
+    this.#loading = undefined;
+  }
+
+  #onSession(state: SessionState): void {
+    if (state === 'connected') {
+      this.#reload();
+      return;
+    }
+    this.#fetcher.stop();
+    this.#setStale();
+  }
+
+  #setStale(): void {
+    if (this.#staleSince !== undefined) return;
+    this.#staleSince = this.#clock.monotonicMs();
+    for (const listener of this.#freshnessListeners) listener(false);
+  }
+
+  #onDocument(path: string): void {
+    if (this.#byRoot.has(parentOf(path))) this.#fetcher.request(path);
+  }
+
+  #onChildren(path: string): void {
+    if (this.#byRoot.has(path)) this.#fetcher.request(path);
+  }
+
+  #of(kind: K): Collection {
+    const found = this.#collections.get(kind);
+    if (found === undefined) throw new AppError('bug', 'kind is not mirrored', { kind });
+    return found.collection;
+  }
+}
+
+/** The mirror of some kinds of a resource table. */
+export function createMirror<T extends ResourceTable, K extends KindOf<T>>(options: MirrorOptions<T, K>): Mirror<T, K> {
+  return new Mirror(options);
+}
+
+function collectionOf(table: ResourceTable, kind: string): Collection {
+  const resource = table[kind];
+  if (resource === undefined) throw new AppError('bug', 'kind is not in the resource table', { kind });
+  return new Collection(kind, resource.root, resource.schema);
+}
