@@ -51,7 +51,7 @@ function newSpec(context: OperationContext, definition: VmDefinition): VmSpec {
     vcpus: facts.vcpus,
     node: chooseNode(context, { vm, wanted: definition.node }),
     homeNode: null,
-    placement: { generation: 0, method: 'any' },
+    placement: { generation: 0, method: 'any', previousHome: null },
     power: { action: 'stop', generation: 0 },
     autostart: definition.autostart ?? false,
     migrationMethod: definition.migrationMethod ?? null,

@@ -30,6 +30,7 @@ function hasEffect(spec: VmSpec, status: VmStatus | undefined, action: PowerRequ
   const off = shown === 'stop' || shown === 'disable';
   switch (action) {
     case 'start':
+      if (status?.owner === null && status.phase.kind === 'relocating') return true;
       return shown !== 'start' && shown !== 'migrate' && shown !== 'restart';
     case 'restart':
       if (off || shown === 'fail') throw new AppError('state', 'only a running VM can be restarted', { vm: spec.name, state: shown });
@@ -108,12 +109,11 @@ export async function unmigrateVm(context: OperationContext, uuid: VmId, options
  * Puts the VM's place back to where it runs, after a migration that failed or to abort one that is under way.
  * Does nothing when another request has come since `generation`.
  */
-export async function keepVmAt(context: OperationContext, uuid: VmId, at: { node: NodeName; generation: number; home?: NodeName | null }): Promise<void> {
+export async function keepVmAt(context: OperationContext, uuid: VmId, at: { node: NodeName; generation: number }): Promise<void> {
   await updateResource(context, { kind: 'vm', id: uuid }, (spec) => {
     if (spec.placement.generation !== at.generation || spec.node === at.node) return spec;
-    // An unmigrate that failed forgets nothing: the VM was away from home, and its home was the place it did not reach.
-    const homeNode = spec.homeNode === at.node ? null : (spec.homeNode ?? at.home ?? null);
-    return { ...spec, node: at.node, homeNode, placement: { ...spec.placement, generation: at.generation + 1 } };
+    const { previousHome } = spec.placement;
+    return { ...spec, node: at.node, homeNode: previousHome, placement: { ...spec.placement, generation: at.generation + 1 } };
   });
 }
 
@@ -137,5 +137,5 @@ function refuseToMove(context: OperationContext, spec: VmSpec, status: VmStatus 
 
 function placed(spec: VmSpec, to: { node: NodeName; homeNode: NodeName | null; method: VmSpec['migrationMethod'] }): VmSpec {
   const method = to.method ?? spec.migrationMethod ?? 'any';
-  return { ...spec, node: to.node, homeNode: to.homeNode, placement: { generation: spec.placement.generation + 1, method } };
+  return { ...spec, node: to.node, homeNode: to.homeNode, placement: { generation: spec.placement.generation + 1, method, previousHome: spec.homeNode } };
 }

@@ -20,7 +20,7 @@ export interface VmOperations {
   migrate(uuid: VmId, options: MigrationOptions): Promise<VmSpec>;
   unmigrate(uuid: VmId, options?: Pick<MigrationOptions, 'method'>): Promise<VmSpec>;
   abortMigration(uuid: VmId): Promise<void>;
-  keepAt(uuid: VmId, at: { node: NodeName; generation: number; home?: NodeName | null }): Promise<void>;
+  keepAt(uuid: VmId, at: { node: NodeName; generation: number }): Promise<void>;
   setMeta(uuid: VmId, patch: VmMeta): Promise<VmSpec>;
   addTag(uuid: VmId, tag: Tag): Promise<VmSpec>;
   removeTag(uuid: VmId, name: string): Promise<VmSpec>;

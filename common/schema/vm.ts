@@ -41,8 +41,8 @@ export const vmSpec = z.strictObject({
   node: nodeName,
   /** Where `unmigrate` and the node's `ready` bring it back to; null when it is at home. */
   homeNode: nodeName.nullable(),
-  /** Counts the changes of `node`, and how the last one may be carried out. */
-  placement: z.strictObject({ generation: z.int().min(0), method: migrationMethod }),
+  /** Counts the changes of `node`, how the last one may be carried out, and the home to restore when it fails. */
+  placement: z.strictObject({ generation: z.int().min(0), method: migrationMethod, previousHome: nodeName.nullable() }),
   power: powerRequest,
   /** Nodes it may run on; null: any. */
   nodeLimit: z.array(nodeName).min(1).nullable(),

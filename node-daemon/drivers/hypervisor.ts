@@ -77,6 +77,8 @@ export interface Hypervisor {
   create(uuid: VmId, xml: string): Promise<void>;
   /** Presses the ACPI power button; returns at once. */
   shutdown(uuid: VmId): Promise<void>;
+  /** Lets a paused guest go on, such as one whose migration broke off at the switch-over. One that runs already is fine. */
+  resume(uuid: VmId): Promise<void>;
   /** Ends the guest by force; returns when it has ended. Already ended is fine. */
   destroy(uuid: VmId): Promise<void>;
   /** Removes the definition of a domain that does not run. Unknown is fine. */
