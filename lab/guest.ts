@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { newVmId } from '../common/ids.ts';
+import type { GuestImage } from './guest-image.ts';
+import type { Accel } from './state.ts';
+
+export interface GuestOptions {
+  name: string;
+  memoryMib: number;
+  accel: Accel;
+  /** VNIs; one network card each. */
+  networks: readonly number[];
+  /** POOL/VOLUME; one disk each. */
+  disks: readonly string[];
+  /** Addresses of the Ceph monitors; without disks of no use. */
+  monitors: readonly string[];
+}
+
+const CEPH_MONITOR_PORT = 3300;
+/** The libvirt secret that holds the Ceph key; the same on each host. */
+export const CEPH_SECRET_UUID = '5f0c2b1e-9a37-4d0e-8a6b-3f1d7c9e4b20';
+
+/** A domain definition of the test guest: name and UUID of its own, the UUID new with each call. */
+export function guestXml(image: GuestImage, options: GuestOptions): string {
+  const { name, memoryMib, accel } = options;
+  return `<domain type='${accel === 'kvm' ? 'kvm' : 'qemu'}'>
+  <name>${name}</name>
+  <uuid>${newVmId()}</uuid>
+  <memory unit='MiB'>${memoryMib}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>${image.kernel}</kernel>
+    <initrd>${image.initramfs}</initrd>
+    <cmdline>console=ttyS0 quiet tsc=reliable no_timer_check</cmdline>
+  </os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+${[...options.disks.map((disk, index) => diskXml(disk, index, options.monitors)), ...options.networks.map((vni) => networkXml(name, vni))].join('')}    <serial type='pty'>
+      <log file='/var/log/libvirt/pvc/${name}.log' append='on'/>
+      <target port='0'/>
+    </serial>
+    <console type='pty'><target type='serial' port='0'/></console>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+`;
+}
+
+function diskXml(disk: string, index: number, monitors: readonly string[]): string {
+  const hosts = monitors.map((address) => `<host name='${address}' port='${CEPH_MONITOR_PORT}'/>`).join('');
+  return `    <disk type='network' device='disk'>
+      <driver name='qemu' type='raw' cache='writeback' discard='unmap'/>
+      <auth username='libvirt'><secret type='ceph' uuid='${CEPH_SECRET_UUID}'/></auth>
+      <source protocol='rbd' name='${disk}'>${hosts}</source>
+      <target dev='vd${String.fromCharCode('a'.charCodeAt(0) + index)}' bus='virtio'/>
+    </disk>
+`;
+}
+
+function networkXml(name: string, vni: number): string {
+  const hash = createHash('sha256').update(`${name}/${vni}`).digest('hex');
+  return `    <interface type='bridge'>
+      <mac address='52:54:00:${hash.slice(0, 2)}:${hash.slice(2, 4)}:${hash.slice(4, 6)}'/>
+      <source bridge='vmbr${vni}'/>
+      <model type='virtio'/>
+    </interface>
+`;
+}
