@@ -57,11 +57,15 @@ export class VmReconciler {
     });
   }
 
+  /** Learns which domains this host has; before the first round, and whenever libvirt was away. */
+  async refreshLocal(): Promise<void> {
+    for (const domain of await this.#deps.hypervisor.list()) if (domain.ours) this.noticed(domain.uuid);
+  }
+
   /** All VMs that may concern this node, for the start and the slow sweep. */
-  async keys(): Promise<VmId[]> {
-    for (const domain of await this.#deps.hypervisor.list()) if (domain.ours) this.#local.add(domain.uuid);
-    const documents = [...this.#deps.mirror.all('vm').keys(), ...this.#deps.mirror.all('vm-status').keys(), ...this.#local];
-    return [...new Set(documents)].map((id) => vmId.parse(id)).filter((uuid) => this.concerns(uuid));
+  keys(): VmId[] {
+    const ids = new Set([...this.#deps.mirror.all('vm').keys(), ...this.#deps.mirror.all('vm-status').keys(), ...this.#local]);
+    return Array.from(ids, (id) => vmId.parse(id)).filter((uuid) => this.concerns(uuid));
   }
 
   /** VMs to look at after a change of this document. */
