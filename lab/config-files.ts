@@ -128,7 +128,8 @@ function sshdConfig(host: LabHost): string {
     'PrintMotd no',
     // The folders above a lab's own may belong to anyone.
     'StrictModes no',
-    'AllowTcpForwarding no',
+    // `no` would forbid the forwarding of Unix sockets too, without a word about it in sshd_config(5).
+    'AllowTcpForwarding local',
     'AllowStreamLocalForwarding yes',
     'StreamLocalBindUnlink yes',
     'MaxSessions 200',

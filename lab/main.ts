@@ -112,7 +112,7 @@ async function commandPower(name: string, state: string): Promise<void> {
 }
 
 function program(): Command {
-  const lab = new Command('npm run lab --').description('a whole cluster on this machine, with real components');
+  const lab = new Command('npm run lab --').description('a whole cluster on this machine, with real components').enablePositionalOptions();
   upOptions(lab.command('up', { isDefault: true })).description('start the cluster, or find it running').action(commandUp);
   upOptions(lab.command('hold', { hidden: true })).action(commandHold);
   lab
@@ -137,7 +137,7 @@ function program(): Command {
     .argument('<command...>')
     .passThroughOptions()
     .action(async (name: string, command: string[]) => {
-      process.exitCode = await execInteractive((await theHost(name)).host, command);
+      process.exitCode = await execInteractive((await theHost(name)).host, command[0] === '--' ? command.slice(1) : command);
     });
   lab
     .command('power')
@@ -158,7 +158,7 @@ function program(): Command {
       process.exitCode = await showLogs((await theHost(name)).host, service, { lines: options.lines, follow: options.follow === true });
     });
   lab.command('demo').description('a tour: define, start, migrate, flush').action(async () => demo(place, await requireState(place), (text) => console.log(text)));
-  return lab.enablePositionalOptions();
+  return lab;
 }
 
 /** Waits alone do not keep a process alive (common/clock.ts); this open channel does, until it is closed. */

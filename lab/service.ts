@@ -59,6 +59,8 @@ export class Service {
   #restarts = 0;
   /** Settles when the process has ended and its afterExit has run. */
   #end: Promise<void> = Promise.resolve();
+  /** Listens since it was started; asked no more, since a connection that says nothing is an error in a log. */
+  #listens = false;
   #restart: AbortController | undefined;
 
   constructor(spec: ServiceSpec, deps: ServiceDeps) {
@@ -117,6 +119,7 @@ export class Service {
       child.once('error', (error) => reject(new AppError('component', 'service cannot be started', { service: this.spec.name, text: error.message })));
     });
     this.#child = child;
+    this.#listens = false;
     this.#phase = 'active';
     this.#end = exited.then((code) => this.#afterExit(child, code));
     await started;
@@ -162,9 +165,11 @@ export class Service {
   /** Whether the service answers; one without a probe answers while it runs. */
   async ready(): Promise<boolean> {
     if (this.#phase !== 'active') return false;
-    if (this.spec.probe === undefined) return true;
+    if (this.spec.probe === undefined || this.#listens) return true;
     try {
-      return await answers(this.#deps.clock, this.spec.probe);
+      const ready = await answers(this.#deps.clock, this.spec.probe);
+      this.#listens = ready && this.spec.probe.kind !== 'zookeeper';
+      return ready;
     } catch (error) {
       if (isAppError(error, 'unavailable', 'timeout')) return false;
       throw error;
