@@ -73,7 +73,7 @@ async function exposure(unit: string): Promise<number> {
 
 describe('systemd-analyze security', () => {
   test.each([
-    { unit: 'pvcd.service', most: 5 },
+    { unit: 'pvcd.service', most: 3.5 },
     { unit: 'pvc-api.service', most: 2 },
   ])('the exposure of $unit is at most $most', async ({ unit, most }) => {
     expect(await exposure(unit)).toBeLessThanOrEqual(most);
@@ -92,6 +92,11 @@ describe('the units say what the daemon counts on', () => {
 
   test('stopping pvcd leaves other processes of its group alone', async () => {
     expect(valuesOf(await shipped('pvcd.service'), 'KillMode')).toEqual(['process']);
+  });
+
+  test('the host is cleaned up after every end of pvcd', async () => {
+    const unit = await shipped('pvcd.service');
+    expect(valuesOf(unit, 'ExecStopPost')).toEqual([`${valuesOf(unit, 'ExecStart')[0]} release`]);
   });
 
   test('the API ends with the node daemon and is never started by the boot', async () => {
