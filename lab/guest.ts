@@ -22,9 +22,10 @@ export const CEPH_SECRET_UUID = '5f0c2b1e-9a37-4d0e-8a6b-3f1d7c9e4b20';
 /** A domain definition of the test guest: name and UUID of its own, the UUID new with each call. */
 export function guestXml(image: GuestImage, options: GuestOptions): string {
   const { name, memoryMib, accel } = options;
+  const uuid = newVmId();
   return `<domain type='${accel === 'kvm' ? 'kvm' : 'qemu'}'>
   <name>${name}</name>
-  <uuid>${newVmId()}</uuid>
+  <uuid>${uuid}</uuid>
   <memory unit='MiB'>${memoryMib}</memory>
   <vcpu>1</vcpu>
   <os>
@@ -40,7 +41,7 @@ export function guestXml(image: GuestImage, options: GuestOptions): string {
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
 ${[...options.disks.map((disk, index) => diskXml(disk, index, options.monitors)), ...options.networks.map((vni) => networkXml(name, vni))].join('')}    <serial type='pty'>
-      <log file='/var/log/libvirt/pvc/${name}.log' append='on'/>
+      <log file='/var/log/libvirt/pvc/${uuid}.log' append='on'/>
       <target port='0'/>
     </serial>
     <console type='pty'><target type='serial' port='0'/></console>

@@ -1,0 +1,53 @@
+// @ts-check
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+/**
+ * Builds, lints and runs every test, showing progress, and ends with a line `N passed, N failed`. A build or lint that fails counts as one
+ * failed, and so does a test file that cannot be loaded, or an error outside of any test.
+ * @param {string} root the repository
+ * @param {readonly string[]} args given on to vitest, for a part of the tests
+ * @returns {Promise<number>} the exit code: 0 when something passed and nothing failed
+ */
+export async function runTests(root, args) {
+  const checks = [
+    ['build', 'typescript/bin/tsc', ['-p', 'tsconfig.build.json']],
+    ['types', 'typescript/bin/tsc', ['--noEmit']],
+    ['lint', 'eslint/bin/eslint.js', ['--max-warnings', '0', '.']],
+  ];
+  let failed = 0;
+  for (const [name, program, parameters] of checks) {
+    console.error(`-- ${name}`);
+    if (runModule(root, String(program), /** @type {string[]} */ (parameters)) === 0) continue;
+    console.error(`-- ${name} failed`);
+    failed += 1;
+  }
+  const tests = runVitest(root, args);
+  failed += tests.failed;
+  console.log(`${tests.passed} passed, ${failed} failed`);
+  return failed === 0 && tests.passed > 0 ? 0 : 1;
+}
+
+/** @param {string} root @param {string} program @param {readonly string[]} args @returns {number} */
+function runModule(root, program, args) {
+  const result = spawnSync(process.execPath, [path.join(root, 'node_modules', program), ...args], { cwd: root, stdio: 'inherit' });
+  return result.status ?? 1;
+}
+
+/** @param {string} root @param {readonly string[]} args @returns {{ passed: number, failed: number }} */
+function runVitest(root, args) {
+  const report = path.join(root, 'dist/test-report.json');
+  mkdirSync(path.dirname(report), { recursive: true });
+  rmSync(report, { force: true });
+  console.error('-- tests');
+  const status = runModule(root, 'vitest/vitest.mjs', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args]);
+  if (!existsSync(report)) return { passed: 0, failed: 1 };
+  const { numPassedTests: passed, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
+  const unloaded = testResults.filter((/** @type {{ status: string, assertionResults: { status: string }[] }} */ file) => {
+    return file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed');
+  }).length;
+  const failed = numFailedTests + unloaded;
+  // An unhandled error fails the run without failing a test.
+  return { passed, failed: failed === 0 && status !== 0 ? 1 : failed };
+}
