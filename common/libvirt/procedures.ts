@@ -93,6 +93,7 @@ export const PROCEDURES = {
   ),
   domainDefineXmlFlags: procedure(350, 'domainDefineXmlFlags', (w, a: { xml: string; flags: number }) => void w.string(a.xml).uint(a.flags), readDomainRef),
   domainCreateWithFlags: procedure(196, 'domainCreateWithFlags', domainAndFlags, readDomainRef),
+  domainResume: procedure(28, 'domainResume', (w, domain: DomainRef) => writeDomainRef(w, domain), noResult),
   domainShutdownFlags: procedure(258, 'domainShutdownFlags', domainAndFlags, noResult),
   domainDestroyFlags: procedure(234, 'domainDestroyFlags', domainAndFlags, noResult),
   domainUndefineFlags: procedure(231, 'domainUndefineFlags', domainAndFlags, noResult),
