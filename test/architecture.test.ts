@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { apiConfig } from '../api/config.ts';
-import { ERROR_CODES } from '../common/errors.ts';
+import { httpStatusOf } from '../api/middleware/errors.ts';
+import { ERROR_CODES, isRetryable, type ErrorCode } from '../common/errors.ts';
 import { nodeConfig } from '../node-daemon/config.ts';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -95,11 +96,12 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   {
     name: 'api-compose',
     prefixes: ['api/compose.ts'],
-    below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-routes', 'api-edge'],
+    below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-routes', 'api-edge'],
   },
   { name: 'api-config', prefixes: ['api/config.ts'], below: [...BASE, 'schema'] },
-  { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'mirror'] },
-  { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-edge'] },
+  { name: 'api-cluster', prefixes: ['api/cluster.ts'], below: [...MODEL, 'store', 'mirror', 'operations'] },
+  { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'mirror', 'api-cluster'] },
+  { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-edge'] },
   { name: 'node-main', prefixes: ['node-daemon/main.ts'], below: [...BASE, 'node-compose', 'node-config'] },
   { name: 'node-config', prefixes: ['node-daemon/config.ts'], below: [...BASE, 'schema'] },
   { name: 'drivers', prefixes: ['node-daemon/drivers/'], below: [...MODEL, 'libvirt', 'rados', 'node-config'] },
@@ -246,6 +248,15 @@ describe('documents', () => {
   test('docs/errors.md has exactly the codes of common/errors.ts, in their order', () => {
     const rows = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8').matchAll(/^\| `([a-z-]+)` \|/gmu);
     expect([...rows].map((row) => row[1])).toEqual([...ERROR_CODES]);
+  });
+
+  test('docs/errors.md has the HTTP status and the retry that the code has', () => {
+    const rows = [...readFileSync(join(ROOT, 'docs/errors.md'), 'utf8').matchAll(/^\| `[a-z-]+` \|.*\| ([^|]+) \| (yes|no) \|$/gmu)];
+    const statusOf = (code: ErrorCode): string => {
+      const [read, command] = [httpStatusOf(code, 'GET'), httpStatusOf(code, 'POST')];
+      return read === command ? String(read) : `${read}; ${command} for a command`;
+    };
+    expect(rows.map((row) => [row[1], row[2]])).toEqual(ERROR_CODES.map((code) => [statusOf(code), isRetryable(code) ? 'yes' : 'no']));
   });
 
   test('every file that the documents link to exists', () => {
