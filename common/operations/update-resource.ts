@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AppError, isAppError } from '../errors.ts';
-import { pathOf, RESOURCES, type Doc, type Kind, type Versioned } from '../schema/resources.ts';
+import { pathOf, RESOURCES, type Doc, type Kind, type MirroredKind, type Versioned } from '../schema/resources.ts';
 import type { Entry } from '../store/store.ts';
 import type { ClusterMirror, OperationContext } from './context.ts';
 
@@ -18,7 +18,7 @@ type Context = Pick<OperationContext, 'store' | 'mirror'>;
  * Resolves when the mirror holds the write.
  * @throws AppError 'not-found' when the document does not exist, 'conflict' after too many rounds, and whatever `change` throws.
  */
-export async function updateResource<K extends Kind>(
+export async function updateResource<K extends MirroredKind>(
   context: Context,
   target: { kind: K; id: string },
   change: (doc: Doc<K>) => Doc<K>,
@@ -39,7 +39,7 @@ export async function updateResource<K extends Kind>(
 }
 
 /** The written document, or undefined when somebody else was first and the caller has to look again. */
-async function tryWrite<K extends Kind>(
+async function tryWrite<K extends MirroredKind>(
   context: Context,
   { kind, id }: { kind: K; id: string },
   current: Versioned<Doc<K>>,
@@ -60,12 +60,12 @@ async function tryWrite<K extends Kind>(
  * Creates one document and waits until the mirror holds it.
  * @throws AppError 'exists' when there is one already that is not this very document.
  */
-export async function createResource<K extends Kind>(context: Context, target: { kind: K; id: string }, doc: Doc<K>): Promise<void> {
+export async function createResource<K extends MirroredKind>(context: Context, target: { kind: K; id: string }, doc: Doc<K>): Promise<void> {
   const version = await createOrFind(context, target, doc);
   await mirrored(context.mirror, target, version);
 }
 
-async function createOrFind<K extends Kind>(context: Context, { kind, id }: { kind: K; id: string }, doc: Doc<K>): Promise<number> {
+async function createOrFind<K extends MirroredKind>(context: Context, { kind, id }: { kind: K; id: string }, doc: Doc<K>): Promise<number> {
   try {
     return (await context.store.create(pathOf(kind, id), doc)).version;
   } catch (error) {
@@ -117,7 +117,7 @@ function narrow<K extends Kind>(data: Doc<Kind>): Doc<K> {
 }
 
 /** A mirror that lags (its session is suspended) does not undo a write that was acknowledged. */
-async function mirrored(mirror: ClusterMirror, target: { kind: Kind; id: string }, version: number): Promise<void> {
+async function mirrored(mirror: ClusterMirror, target: { kind: MirroredKind; id: string }, version: number): Promise<void> {
   try {
     await mirror.waitFor(target.kind, target.id, version, { timeoutMs: MIRROR_WAIT_MS });
   } catch (error) {

@@ -42,6 +42,7 @@ export function pathOf(kind: Kind, id: string): string {
 
 /** What every process mirrors; consoles are read on demand. */
 export const MIRRORED = ['vm', 'vm-name', 'node', 'primary-wish', 'vm-status', 'node-status', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
+export type MirroredKind = (typeof MIRRORED)[number];
 
 export const PRIMARY_ROLE = 'primary';
 export const PRIMARY_WISH_ID = 'cluster';
