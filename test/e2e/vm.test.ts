@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startLab, type Lab } from '../support/lab.ts';
+import { countsOn, eventually, LabVm } from '../support/lab-vm.ts';
+
+const HOSTS = ['hv1', 'hv2', 'hv3'];
+
+describe('a VM on a real cluster of three nodes', () => {
+  let lab: Lab;
+  let vm: LabVm;
+
+  beforeAll(async () => {
+    lab = await startLab({ nodes: 3 });
+    for (const host of HOSTS) await ready(host);
+    vm = new LabVm(lab, 'web1');
+  });
+
+  afterAll(async () => {
+    await lab?.stop();
+  });
+
+  const ready = async (host: string): Promise<void> => {
+    await lab.call('POST', `/api/v1/node/${host}/domain-state`, { 'domain-state': 'ready' });
+    await domainState(host, 'ready');
+  };
+
+  const domainState = (host: string, state: string, limitMs = 120_000): Promise<void> =>
+    eventually(
+      async () => {
+        const reply = await lab.call('GET', `/api/v1/node/${host}/domain-state`);
+        return (reply.body as { domain_state: string }).domain_state === state;
+      },
+      limitMs,
+      () => `${host} to be ${state}`,
+    );
+
+  test('is defined on the node that was asked for, off, and found by name and by UUID', async () => {
+    await vm.define({ node: 'hv1' });
+    expect((await vm.show()).state).toBe('stop');
+    expect((await vm.show(vm.uuid)).name).toBe('web1');
+    expect(await vm.runsOn(HOSTS)).toEqual([]);
+  });
+
+  test('starts, and counts on its console', async () => {
+    await vm.post('/state', { state: 'start' });
+    await vm.is('start', 'hv1');
+    await vm.countsBeyond(1);
+    expect(await vm.runsOn(HOSTS)).toEqual(['hv1']);
+  });
+
+  test('migrates live without starting again, and comes home', async () => {
+    const before = (await vm.counts()).at(-1)!;
+    await vm.post('/node', { action: 'migrate', node: 'hv2' });
+    const moved = await vm.is('start', 'hv2');
+    expect(moved.last_node).toBe('hv1');
+    expect(await vm.runsOn(HOSTS)).toEqual(['hv2']);
+    expect(countsOn(await vm.countsBeyond(before + 2))).toBe(true);
+
+    await vm.post('/node', { action: 'unmigrate' }, vm.uuid);
+    expect((await vm.is('start', 'hv1')).migrated).toBe('no');
+    const counted = await vm.countsBeyond((await vm.counts()).at(-1)! + 1);
+    expect(countsOn(counted)).toBe(true);
+    expect(await vm.runsOn(HOSTS)).toEqual(['hv1']);
+  });
+
+  test('pauses for less than its maximum downtime and what the machine adds when it migrates', async () => {
+    await vm.post('/node', { action: 'move', node: 'hv3' }, vm.uuid);
+    const moved = await vm.is('start', 'hv3');
+    expect(moved.migrated).toBe('no');
+    const job = await lab.exec('hv3', ['/usr/bin/virsh', 'domjobinfo', '--completed', vm.uuid]);
+    const downtimeMs = Number(/Total downtime:\s+(\d+)\s+ms/u.exec(job)?.[1]);
+    console.log(JSON.stringify({ name: 'migration pause', value: downtimeMs, unit: 'ms' }));
+    expect(downtimeMs).toBeLessThan(2_000);
+  });
+
+  test('is changed and started again with the change', async () => {
+    const dump = await lab.call('GET', `/api/v1/vm/${vm.name}/dump`);
+    const xml = String(dump.body).replace(/<memory unit=["']MiB["']>\d+<\/memory>/u, "<memory unit='MiB'>160</memory>");
+    const reply = await lab.call('PUT', `/api/v1/vm/${vm.name}`, { xml, restart: 'true' });
+    expect(reply.status).toBe(200);
+    await vm.is('start', 'hv3');
+    await eventually(
+      async () => (await lab.exec('hv3', ['/usr/bin/virsh', 'dominfo', vm.uuid])).includes('163840 KiB'),
+      60_000,
+      () => 'the guest to have 160 MiB',
+    );
+    await vm.is('start', 'hv3');
+  });
+
+  test('restarts: its counter begins again', async () => {
+    await vm.countsBeyond(2);
+    const boots = (await vm.counts()).filter((count) => count === 1).length;
+    await vm.post('/state', { state: 'restart' });
+    await eventually(async () => (await vm.counts()).filter((count) => count === 1).length > boots, 90_000, () => 'another boot');
+    await vm.is('start', 'hv3');
+  });
+
+  test('shuts down when its power button is pressed, and is off', async () => {
+    await vm.countsBeyond(1);
+    await vm.post('/state', { state: 'shutdown' });
+    await vm.is('stop');
+    expect(await vm.runsOn(HOSTS)).toEqual([]);
+  });
+
+  test('is stopped by force', async () => {
+    await vm.post('/state', { state: 'start' }, vm.uuid);
+    await vm.is('start');
+    await vm.post('/state', { state: 'stop' }, vm.uuid);
+    await vm.is('stop');
+    expect(await vm.runsOn(HOSTS)).toEqual([]);
+  });
+
+  test('shows within a second that its guest has crashed, with a reason', async () => {
+    await vm.post('/state', { state: 'start' });
+    const { node } = await vm.is('start');
+    await vm.countsBeyond(1);
+    const pid = (await lab.exec(node, ['/bin/cat', `/run/libvirt/qemu/${vm.name}.pid`])).trim();
+    await lab.exec(node, ['/bin/kill', '-9', pid]);
+    const failed = await vm.is('fail', undefined, 1_000);
+    expect(failed.failed_reason).toContain('crashed');
+  });
+
+  test('leaves a node that is flushed, and comes home when it is ready', async () => {
+    await vm.post('/state', { state: 'start' });
+    const { node } = await vm.is('start');
+    await vm.countsBeyond(1);
+    await lab.call('POST', `/api/v1/node/${node}/domain-state`, { 'domain-state': 'flush' });
+    await domainState(node, 'flushed');
+    const away = await vm.show();
+    expect(away.node).not.toBe(node);
+    expect(await vm.runsOn(HOSTS)).toEqual([away.node]);
+    await ready(node);
+    await vm.is('start', node);
+  });
+
+  test('is removed with its guest', async () => {
+    const reply = await lab.call('DELETE', `/api/v1/vm/${vm.name}`);
+    expect(reply.status).toBe(200);
+    expect((await lab.call('GET', `/api/v1/vm/${vm.uuid}`)).status).toBe(404);
+    expect(await vm.runsOn(HOSTS)).toEqual([]);
+  });
+});
