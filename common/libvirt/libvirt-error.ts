@@ -18,6 +18,7 @@ export const LIBVIRT_ERROR = {
   operationTimeout: 68,
   operationAborted: 78,
   noDomainMetadata: 80,
+  operationUnsupported: 84,
   resourceBusy: 87,
   accessDenied: 88,
   xmlInvalidSchema: 92,
@@ -57,6 +58,7 @@ function errorCodeOf(libvirtCode: number): ErrorCode {
     case LIBVIRT_ERROR.noDomainMetadata:
       return 'not-found';
     case LIBVIRT_ERROR.operationInvalid:
+    case LIBVIRT_ERROR.operationUnsupported:
       return 'state';
     case LIBVIRT_ERROR.domainExists:
       return 'exists';

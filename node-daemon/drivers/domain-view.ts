@@ -112,7 +112,8 @@ async function isIncoming(connection: LibvirtConnection, ref: DomainRef): Promis
     return numberOf(job.params, 'operation') === JOB_OPERATION.migrationIn;
   } catch (error) {
     const code = libvirtCodeOf(error);
-    if (code === LIBVIRT_ERROR.operationInvalid) return true;
+    if (code === LIBVIRT_ERROR.operationUnsupported) return true;
+    if (code === LIBVIRT_ERROR.operationInvalid) return false;
     if (code === LIBVIRT_ERROR.noDomain) return false;
     throw error;
   }

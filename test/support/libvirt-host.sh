@@ -18,6 +18,16 @@ mount -t tmpfs -o mode=755,size=64m tmpfs /run
 mkdir -p /run/lock /run/libvirt /run/sshd
 mount --bind "$folder/etc-libvirt" /etc/libvirt
 for part in lib cache log; do mount --bind "$folder/var-$part-libvirt" "/var/$part/libvirt"; done
+mount --bind "$folder/hosts" /etc/hosts
+# Without /dev/kvm: where it is there but closed to QEMU's user, libvirt asks QEMU for its abilities before every call, which takes seconds.
+mkdir /run/dev
+mount -t tmpfs -o mode=755 tmpfs /run/dev
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /run/dev/
+mkdir /run/dev/pts /run/dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts /run/dev/pts
+ln -s pts/ptmx /run/dev/ptmx
+ln -s /proc/self/fd /run/dev/fd
+mount --move /run/dev /dev
 ip link set lo up
 virtlogd -d
 libvirtd -d
