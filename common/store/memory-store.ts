@@ -1,5 +1,4 @@
 import type { Clock } from '../clock.ts';
-import { AppError } from '../errors.ts';
 import { checkPath, checkVersion, decodeValue, encodeValue, parentOf } from './codec.ts';
 import type { MemoryTree, MemoryZnode } from './memory-tree.ts';
 import type { MemoryClient, MemoryZooKeeper } from './memory-zookeeper.ts';
@@ -43,13 +42,18 @@ export class MemoryStore implements Store {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw new AppError('cancelled', 'the call was cancelled');
     if (!this.#started) {
       this.#started = true;
+      this.#gate.open();
       const { connected } = this.#zookeeper.attach(this.#client);
       if (connected) this.#opened();
     }
-    while (this.#gate.state !== 'connected') await this.#nextState(signal);
+    try {
+      await this.#gate.untilConnected(signal);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
@@ -136,26 +140,6 @@ export class MemoryStore implements Store {
 
   #onWatched(kind: 'document' | 'children', path: string): void {
     for (const listener of this.#gate.listeners) listener[kind]?.(path);
-  }
-
-  #nextState(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        unlisten();
-        signal.removeEventListener('abort', onAbort);
-      };
-      const onAbort = (): void => {
-        end();
-        reject(new AppError('cancelled', 'the call was cancelled'));
-      };
-      const unlisten = this.#gate.listen({
-        session: () => {
-          end();
-          resolve();
-        },
-      });
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
   }
 }
 

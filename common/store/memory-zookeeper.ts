@@ -115,6 +115,12 @@ export class MemoryZooKeeper {
     this.#disconnect(link);
   }
 
+  /** What the ensemble itself holds now, past every client; for the checks of a simulation. */
+  peek(path: string): { text: string; version: number; modifiedZxid: number; children: readonly string[] } | undefined {
+    const found = this.#tree.get(path);
+    return found && { text: found.text, version: found.version, modifiedZxid: found.modifiedZxid, children: [...found.children].sort() };
+  }
+
   /** Names of the clients with a session. */
   sessions(): readonly string[] {
     return [...this.#links.values()].filter((link) => link.session !== undefined).map((link) => link.name);

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import type { SessionState, StoreListener } from './store.ts';
 
@@ -9,6 +9,7 @@ export class SessionGate {
   readonly #listeners = new Set<StoreListener>();
   readonly #waiting = new Set<{ open: () => void; fail: (error: AppError) => void }>();
   #state: SessionState = 'suspended';
+  #closed = true;
 
   /** @param waitMs how long a call waits for the connection. */
   constructor(clock: Clock, waitMs: number) {
@@ -40,33 +41,74 @@ export class SessionGate {
     for (const call of waiting) call.open();
   }
 
-  /** Fails the calls that wait for a connection that will not come. */
+  /** Lets calls wait from now on. */
+  open(): void {
+    this.#closed = false;
+  }
+
+  /** Fails the calls that wait for a connection, and those that come. */
   close(): void {
+    this.#closed = true;
     this.change('suspended');
     const waiting = [...this.#waiting];
     this.#waiting.clear();
-    for (const call of waiting) call.fail(new AppError('unavailable', 'store is closed'));
+    for (const call of waiting) call.fail(closed());
   }
 
   /** @throws AppError 'unavailable' when there is no connection in time. */
   async whenConnected(): Promise<void> {
+    if (this.#closed) throw closed();
     if (this.#state === 'connected') return;
     await new Promise<void>((resolve, reject) => {
-      const timer: Timer = this.#clock.after(this.#waitMs, () => {
-        this.#waiting.delete(call);
+      const end = this.#wait(resolve, reject);
+      const timer = this.#clock.after(this.#waitMs, () => {
+        end.leave();
         reject(new AppError('unavailable', 'store is not connected', { waitedMs: this.#waitMs }));
       });
-      const call = {
-        open: (): void => {
-          timer.cancel();
-          resolve();
-        },
-        fail: (error: AppError): void => {
-          timer.cancel();
-          reject(error);
-        },
-      };
-      this.#waiting.add(call);
+      end.add(() => timer.cancel());
     });
   }
+
+  /** Resolves when connected, however long that takes. @throws AppError 'cancelled', 'unavailable' when the store is stopped. */
+  async untilConnected(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw cancelled();
+    if (this.#state === 'connected') return;
+    await new Promise<void>((resolve, reject) => {
+      const end = this.#wait(resolve, reject);
+      const onAbort = (): void => {
+        end.leave();
+        reject(cancelled());
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      end.add(() => signal.removeEventListener('abort', onAbort));
+    });
+  }
+
+  /** Waits with the others; `add` names what to undo in the end, `leave` waits no longer. */
+  #wait(resolve: () => void, reject: (error: AppError) => void): { add: (undo: () => void) => void; leave: () => void } {
+    let undo = (): void => undefined;
+    const call = {
+      open: (): void => {
+        undo();
+        resolve();
+      },
+      fail: (error: AppError): void => {
+        undo();
+        reject(error);
+      },
+    };
+    this.#waiting.add(call);
+    return {
+      add: (added) => (undo = added),
+      leave: () => this.#waiting.delete(call),
+    };
+  }
+}
+
+function closed(): AppError {
+  return new AppError('unavailable', 'store is closed');
+}
+
+function cancelled(): AppError {
+  return new AppError('cancelled', 'the call was cancelled');
 }
