@@ -132,7 +132,7 @@ function isWished({ me, wish }: PrimaryObserved): boolean {
 
 /** The holder is going to give the lease up, and this node may be the one to get it. */
 function isSuccessor(observed: PrimaryObserved, holder: NodeName): boolean {
-  if (observed.mode === 'stop') return false;
+  if (observed.mode === 'stop' || holder === observed.me) return false;
   if (observed.peers.some((peer) => peer.node === holder && peer.stopping)) return !isOthersTurn(observed);
   return observed.wish.node === null ? observed.wish.avoid === holder : observed.wish.node === observed.me;
 }

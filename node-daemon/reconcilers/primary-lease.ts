@@ -1,0 +1,158 @@
+import type { Clock, Timer } from '../../common/clock.ts';
+import { describeError, isAppError } from '../../common/errors.ts';
+import type { NodeName } from '../../common/ids.ts';
+import type { Logger } from '../../common/log.ts';
+import { lease, type Lease } from '../../common/schema/node.ts';
+import { pathOf, PRIMARY_ROLE } from '../../common/schema/resources.ts';
+import type { Entry, Store } from '../../common/store/store.ts';
+
+/**
+ * Part of the session timeout for which a proof is good. The ensemble cannot end the session before the whole timeout has passed
+ * since the proof, so a third is left to take the address off the device.
+ */
+const PROOF_PART = 2 / 3;
+
+/** Proofs per session timeout: two may be lost without a consequence. */
+const PROOFS_PER_TIMEOUT = 6;
+
+export interface PrimaryLeaseDeps {
+  node: NodeName;
+  /** Differs with each start of the daemon. */
+  instance: string;
+  store: Store;
+  clock: Clock;
+  log: Logger;
+  sessionTimeoutMs: number;
+}
+
+/** `unprovable`: it was ours, and may be somebody else's by now. */
+export type PrimaryLeaseView = 'mine' | 'not-mine' | 'unprovable';
+
+/**
+ * The lease of the primary, an ephemeral znode, together with the proof that it is still ours. A lost connection is told late
+ * (after two thirds of the timeout when packets just vanish), so the proof is a round trip to the leading server, counted
+ * from when it was sent: sync, and a look at the znode. No clock of another host takes part.
+ */
+export class PrimaryLease {
+  readonly #deps: PrimaryLeaseDeps;
+  readonly #path = pathOf('lease', PRIMARY_ROLE);
+  readonly #doc: Lease;
+  readonly #listeners = new Set<() => void>();
+  /** Time of the monotonic clock up to which the lease is surely ours; undefined when it is not. */
+  #provenUntilMs: number | undefined;
+  #lapse: Timer | undefined;
+  #nextProof: Timer | undefined;
+  #unlisten: (() => void) | undefined;
+
+  constructor(deps: PrimaryLeaseDeps) {
+    this.#deps = deps;
+    this.#doc = { node: deps.node, instance: deps.instance };
+  }
+
+  start(): void {
+    this.#unlisten ??= this.#deps.store.listen({
+      session: (state) => {
+        if (state === 'expired') this.#lose('the session has expired');
+      },
+    });
+  }
+
+  stop(): void {
+    this.#unlisten?.();
+    this.#unlisten = undefined;
+    this.#forget();
+  }
+
+  /** Told at once when the lease is lost or can no longer be proved. */
+  onLapse(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  view(): PrimaryLeaseView {
+    if (this.#provenUntilMs === undefined) return 'not-mine';
+    return this.#deps.clock.monotonicMs() < this.#provenUntilMs ? 'mine' : 'unprovable';
+  }
+
+  /** Takes the lease if it is free. @returns whether it is ours now. */
+  async contend(): Promise<boolean> {
+    const sentMs = this.#deps.clock.monotonicMs();
+    try {
+      await this.#deps.store.create(this.#path, this.#doc, { ephemeral: true });
+    } catch (error) {
+      if (!isAppError(error, 'exists', 'unknown-outcome')) throw error;
+      if (!this.#isOurs(await this.#deps.store.read(this.#path))) return false;
+    }
+    this.#proved(sentMs);
+    return true;
+  }
+
+  /** Gives the lease back. Not ours is fine. */
+  async release(): Promise<void> {
+    this.#forget();
+    await this.#removeIf((found) => found.instance === this.#deps.instance);
+  }
+
+  /** Removes what a dead daemon of this node left; only for the holder of this host's pid lock. */
+  async removePredecessor(): Promise<void> {
+    await this.#removeIf((found) => found.node === this.#deps.node && found.instance !== this.#deps.instance);
+  }
+
+  async #removeIf(condition: (found: Lease) => boolean): Promise<void> {
+    const entry = await this.#deps.store.read(this.#path);
+    const found = lease.safeParse(entry?.value).data;
+    if (entry === undefined || found === undefined || !condition(found)) return;
+    try {
+      await this.#deps.store.remove(this.#path, entry.version);
+    } catch (error) {
+      if (!isAppError(error, 'not-found', 'conflict')) throw error;
+    }
+  }
+
+  #isOurs(entry: Entry | undefined): boolean {
+    return lease.safeParse(entry?.value).data?.instance === this.#deps.instance;
+  }
+
+  #proved(sentMs: number): void {
+    const { clock, sessionTimeoutMs } = this.#deps;
+    this.#provenUntilMs = sentMs + sessionTimeoutMs * PROOF_PART;
+    this.#lapse?.cancel();
+    this.#lapse = clock.after(this.#provenUntilMs - clock.monotonicMs(), () => this.#tell('the lease cannot be proved'));
+    this.#nextProof?.cancel();
+    this.#nextProof = clock.after(sessionTimeoutMs / PROOFS_PER_TIMEOUT, () => void this.#prove());
+  }
+
+  /** Goes on until the lease is given up or lost: after a suspension it may turn out to be ours still. */
+  async #prove(): Promise<void> {
+    const { store, clock, log, sessionTimeoutMs } = this.#deps;
+    const sentMs = clock.monotonicMs();
+    try {
+      await store.sync();
+      const entry = await store.read(this.#path);
+      if (this.#provenUntilMs === undefined) return;
+      if (this.#isOurs(entry)) this.#proved(sentMs);
+      else this.#lose('another node holds it, or nobody');
+    } catch (error) {
+      if (this.#provenUntilMs === undefined) return;
+      log.debug({ why: describeError(error) }, 'the lease could not be proved now');
+      this.#nextProof = clock.after(sessionTimeoutMs / PROOFS_PER_TIMEOUT, () => void this.#prove());
+    }
+  }
+
+  #lose(why: string): void {
+    if (this.#provenUntilMs === undefined) return;
+    this.#forget();
+    this.#tell(why);
+  }
+
+  #forget(): void {
+    this.#provenUntilMs = undefined;
+    this.#lapse?.cancel();
+    this.#nextProof?.cancel();
+  }
+
+  #tell(why: string): void {
+    this.#deps.log.warn({ why }, 'the lease of the primary is lost');
+    for (const listener of this.#listeners) listener();
+  }
+}
