@@ -1,0 +1,165 @@
+import { readFile } from 'node:fs/promises';
+import { delay, withTimeout, type Clock } from '../common/clock.ts';
+import { AppError, describeError, isAppError } from '../common/errors.ts';
+import type { Logger } from '../common/log.ts';
+import { createMirror } from '../common/mirror/mirror.ts';
+import { nodeOperations } from '../common/operations/node.ts';
+import { vmOperations } from '../common/operations/vm.ts';
+import { MIRRORED, RESOURCES } from '../common/schema/resources.ts';
+import type { Store } from '../common/store/store.ts';
+import { checkRoutes, createApp } from './app.ts';
+import type { ApiMirror } from './cluster.ts';
+import type { ApiConfig } from './config.ts';
+import { docsPage } from './docs-page.ts';
+import { EventRing } from './event-ring.ts';
+import { EventStreams } from './event-stream.ts';
+import { Tokens } from './middleware/authenticate.ts';
+import { LoginLimit } from './middleware/login-limit.ts';
+import { ClusterSessionStore } from './middleware/session-store.ts';
+import { describingRoutes } from './openapi.ts';
+import { VmCache } from './present/vm-cache.ts';
+import type { Route } from './route.ts';
+import { authRoutes, type AuthRouteDeps } from './routes/auth.ts';
+import { eventRoutes } from './routes/events.ts';
+import { nodeRoutes } from './routes/node.ts';
+import { rootRoutes } from './routes/root.ts';
+import { statusRoutes } from './routes/status.ts';
+import { taskRoutes } from './routes/task.ts';
+import { vmMetaRoutes } from './routes/vm-meta.ts';
+import { vmPowerRoutes } from './routes/vm-power.ts';
+import { vmRoutes } from './routes/vm.ts';
+import { createServer, listen, type TlsFiles } from './server.ts';
+
+export interface ApiDeps {
+  config: ApiConfig;
+  store: Store;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface Api {
+  /** Loads the cluster's state and listens; safe to call twice. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Ends streams, lets requests finish for a moment, closes; safe to call twice. Leaves the store to its owner. */
+  stop(): Promise<void>;
+  /** Where it listens, once started. */
+  readonly port: number;
+  readonly routes: readonly Route[];
+  readonly mirror: ApiMirror;
+}
+
+/** Requests in flight get this long to finish when the API is stopped. */
+const DRAIN_MS = 3_000;
+const SWEEP_MS = 3_600_000;
+
+/** Puts the API together. The store is started and stopped by the caller. */
+export function composeApi(deps: ApiDeps): Api {
+  const { config, store, clock, log } = deps;
+  const mirror: ApiMirror & Lifecycle = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock, log });
+  const cache = new VmCache({ mirror, clock, log });
+  const ring = new EventRing({ mirror });
+  const streams = new EventStreams({ mirror, ring, cache, clock });
+  const sessions = new ClusterSessionStore({ store, clock });
+  const auth = { enabled: config.pvc.api.authentication.enabled, tokens: new Tokens(config.pvc.api.authentication), limit: new LoginLimit(clock) };
+  const routes = routesOf(deps, { mirror, cache, streams, auth });
+  const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
+  const running = new AbortController();
+  let server: ReturnType<typeof createServer> | undefined;
+  let port = 0;
+  return {
+    routes,
+    mirror,
+    get port() {
+      return port;
+    },
+    start: async (signal) => {
+      if (server !== undefined) return;
+      server = createServer(app, await tlsFiles(config));
+      await mirror.start(signal);
+      ring.start();
+      cache.start();
+      port = await listen(server, { host: config.pvc.api.listen_address, port: config.pvc.api.listen_port });
+      log.info({ address: config.pvc.api.listen_address, port, tls: config.pvc.api.ssl.enabled, authentication: auth.enabled }, 'API listens');
+      if (!auth.enabled) log.warn({}, 'authentication is off: everybody who can reach this port may do everything');
+      sweepSessions({ sessions, clock, log }, running.signal);
+    },
+    stop: async () => {
+      running.abort();
+      const ending = server;
+      server = undefined;
+      if (ending !== undefined) await closeServer(ending, { streams, clock });
+      cache.stop();
+      ring.stop();
+      await mirror.stop();
+    },
+  };
+}
+
+interface Lifecycle {
+  start(signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+interface Parts {
+  mirror: ApiMirror;
+  cache: VmCache;
+  streams: EventStreams;
+  auth: AuthRouteDeps;
+}
+
+function routesOf({ config, store, clock }: ApiDeps, { mirror, cache, streams, auth }: Parts): Route[] {
+  const { selector, reserve_mib } = config.pvc.placement;
+  const context = { store, mirror, clock, placement: { selector, reserveMib: reserve_mib } };
+  const vmDeps = { mirror, store, vms: vmOperations(context), cache, clock };
+  const working = [
+    ...rootRoutes(),
+    ...authRoutes(auth),
+    ...statusRoutes({ mirror, upstreamIp: config.pvc.api.listen_address }),
+    ...nodeRoutes({ mirror, nodes: nodeOperations(context), clock }),
+    ...vmRoutes(vmDeps),
+    ...vmPowerRoutes(vmDeps),
+    ...vmMetaRoutes(vmDeps),
+    ...taskRoutes({ mirror }),
+    ...eventRoutes({ streams }),
+  ];
+  const routes = [...working, ...describingRoutes(working, docsPage)];
+  checkRoutes(routes);
+  return routes;
+}
+
+/** @throws AppError 'invalid' when a file cannot be read. */
+async function tlsFiles(config: ApiConfig): Promise<TlsFiles | undefined> {
+  const { ssl } = config.pvc.api;
+  if (!ssl.enabled) return undefined;
+  try {
+    return { cert: await readFile(ssl.cert_file), key: await readFile(ssl.key_file) };
+  } catch (cause) {
+    throw new AppError('invalid', 'a file of pvc.api.ssl cannot be read', { faults: [`pvc.api.ssl: ${String(cause)}`] }, { cause });
+  }
+}
+
+async function closeServer(server: ReturnType<typeof createServer>, { streams, clock }: { streams: EventStreams; clock: Clock }): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  streams.stop();
+  server.closeIdleConnections();
+  try {
+    await withTimeout(clock, { timeoutMs: DRAIN_MS, what: 'the end of the requests in flight' }, () => closed);
+  } catch (error) {
+    if (!isAppError(error, 'timeout')) throw error;
+    server.closeAllConnections();
+    await closed;
+  }
+}
+
+/** Expired sessions are refused anyway; this removes what is left of them. */
+function sweepSessions({ sessions, clock, log }: { sessions: ClusterSessionStore; clock: Clock; log: Logger }, signal: AbortSignal): void {
+  const sweep = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await sessions.sweep().catch((error: unknown) => log.warn({ error: describeError(error) }, 'expired sessions could not be removed; will be tried again'));
+      await delay(clock, SWEEP_MS, signal);
+    }
+  };
+  sweep().catch((error: unknown) => {
+    if (!isAppError(error, 'cancelled')) log.error({ error: describeError(error) }, 'the sweep of sessions ended');
+  });
+}

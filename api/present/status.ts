@@ -1,0 +1,145 @@
+import { z } from 'zod';
+import { shownVmState } from '../../common/domain/vm-state.ts';
+import { PRIMARY_ROLE } from '../../common/schema/resources.ts';
+import { PVC_VERSION } from '../../common/version.ts';
+import type { ApiMirror } from '../cluster.ts';
+import { presentNode, type NodeView } from './node.ts';
+
+const counts = z.record(z.string(), z.int()).describe('"total", and each combination of states that occurs.');
+const usage = { utilization: z.number().describe('Percent.') };
+
+/** The cluster at a glance: what the v0.6 and the v1 command line read. */
+export const statusView = z.object({
+  health: z.enum(['Optimal', 'Degraded', 'Maintenance']),
+  cluster_name: z.string(),
+  cluster_health: z.object({ health: z.int(), messages: z.array(z.object({ id: z.string(), health_delta: z.int(), text: z.string() })) }),
+  node_health: z.record(z.string(), z.object({ health: z.int(), messages: z.array(z.string()) })),
+  maintenance: z.literal('false'),
+  primary_node: z.string().nullable(),
+  pvc_version: z.string(),
+  upstream_ip: z.string(),
+  nodes: counts,
+  vms: counts,
+  osds: counts,
+  networks: z.int(),
+  pools: z.int(),
+  volumes: z.int(),
+  snapshots: z.int(),
+  resources: z.object({
+    memory: z.object({ total: z.int(), free: z.int(), used: z.int(), allocated: z.int(), provisioned: z.int(), ...usage }),
+    cpu: z.object({ total: z.int(), load: z.number(), allocated: z.int(), ...usage }),
+    disk: z.object({ total: z.int(), used: z.int(), free: z.int(), ...usage }),
+  }),
+  detail: z.object({
+    node: z.array(z.object({ name: z.string(), daemon_state: z.string(), domain_state: z.string() })),
+    vm: z.array(z.object({ uuid: z.string(), name: z.string(), state: z.string() })),
+    osd: z.array(z.object({})),
+    faults: z.array(z.object({})),
+  }),
+});
+export type StatusView = z.infer<typeof statusView>;
+
+interface Problem {
+  id: string;
+  health_delta: number;
+  text: string;
+  node: string | undefined;
+}
+
+const DELTA_NODE_DOWN = 50;
+const DELTA_NODE_NOT_READY = 10;
+const DELTA_VM_FAILED = 10;
+const HEALTH_MAX = 100;
+
+/** The node that holds the primary's lease. */
+export function primaryNode(mirror: ApiMirror): string | undefined {
+  return mirror.get('lease', PRIMARY_ROLE)?.doc.node;
+}
+
+export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView {
+  const nodes = [...mirror.all('node').keys()].sort().map((name) => presentNode(mirror, name));
+  const vms = shownVms(mirror);
+  const problems = [...nodes.flatMap(nodeProblems), ...vms.flatMap(vmProblems)];
+  const primary = primaryNode(mirror);
+  if (primary === undefined) problems.push({ id: 'NO_PRIMARY', health_delta: HEALTH_MAX, text: 'no node is primary', node: undefined });
+  return {
+    health: problems.length === 0 ? 'Optimal' : 'Degraded',
+    cluster_name: 'pvc',
+    cluster_health: { health: healthAfter(problems), messages: problems.map(({ id, health_delta, text }) => ({ id, health_delta, text })) },
+    node_health: Object.fromEntries(nodes.map((node) => [node.name, nodeHealth(node.name, problems)])),
+    maintenance: 'false',
+    primary_node: primary ?? null,
+    pvc_version: PVC_VERSION,
+    upstream_ip: upstreamIp,
+    nodes: countsOf(nodes.map((node) => `${node.daemon_state},${node.domain_state}`)),
+    vms: countsOf(vms.map((vm) => vm.state)),
+    ...NO_NETWORKS_OR_STORAGE,
+    resources: resourcesOf(nodes),
+    detail: {
+      node: nodes.map(({ name, daemon_state, domain_state }) => ({ name, daemon_state, domain_state })),
+      vm: vms,
+      osd: [],
+      faults: [],
+    },
+  };
+}
+
+/** Their issues come later; the fields stand so that clients find them. */
+const NO_NETWORKS_OR_STORAGE = { osds: { total: 0 }, networks: 0, pools: 0, volumes: 0, snapshots: 0 };
+
+function shownVms(mirror: ApiMirror): StatusView['detail']['vm'] {
+  return Array.from(mirror.all('vm').values(), ({ doc }) => ({
+    uuid: doc.uuid,
+    name: doc.name,
+    state: shownVmState(doc, mirror.get('vm-status', doc.uuid)?.doc),
+  }));
+}
+
+function countsOf(states: readonly string[]): Record<string, number> {
+  const found: Record<string, number> = { total: states.length };
+  for (const state of states) found[state] = (found[state] ?? 0) + 1;
+  return found;
+}
+
+function nodeProblems(node: NodeView): Problem[] {
+  if (node.daemon_state !== 'run') {
+    return [{ id: `NODE_${node.name}_DOWN`, health_delta: DELTA_NODE_DOWN, text: `node ${node.name} is ${node.daemon_state}`, node: node.name }];
+  }
+  if (node.domain_state === 'ready') return [];
+  return [{ id: `NODE_${node.name}_NOT_READY`, health_delta: DELTA_NODE_NOT_READY, text: `node ${node.name} is ${node.domain_state}`, node: node.name }];
+}
+
+function vmProblems(vm: { name: string; state: string }): Problem[] {
+  return vm.state === 'fail' ? [{ id: `VM_${vm.name}_FAILED`, health_delta: DELTA_VM_FAILED, text: `VM ${vm.name} has failed`, node: undefined }] : [];
+}
+
+function healthAfter(problems: readonly Problem[]): number {
+  return Math.max(0, HEALTH_MAX - problems.reduce((sum, problem) => sum + problem.health_delta, 0));
+}
+
+function nodeHealth(name: string, problems: readonly Problem[]): StatusView['node_health'][string] {
+  const own = problems.filter((problem) => problem.node === name);
+  return { health: healthAfter(own), messages: own.map((problem) => problem.text) };
+}
+
+function resourcesOf(nodes: readonly NodeView[]): StatusView['resources'] {
+  const sum = (of: (node: NodeView) => number): number => nodes.reduce((total, node) => total + of(node), 0);
+  const memory = {
+    total: sum((node) => node.memory.total),
+    free: sum((node) => node.memory.free),
+    used: sum((node) => node.memory.used),
+    allocated: sum((node) => node.memory.allocated),
+    provisioned: sum((node) => node.memory.provisioned),
+  };
+  const cpu = { total: sum((node) => node.cpu_count), load: Math.round(sum((node) => node.load) * 100) / 100, allocated: sum((node) => node.vcpu.allocated) };
+  return {
+    memory: { ...memory, utilization: percent(memory.used, memory.total) },
+    cpu: { ...cpu, utilization: percent(cpu.load, cpu.total) },
+    disk: { total: 0, used: 0, free: 0, utilization: 0 },
+  };
+}
+
+/** Two decimals. */
+function percent(part: number, whole: number): number {
+  return whole === 0 ? 0 : Math.round((part / whole) * 10_000) / 100;
+}

@@ -1,0 +1,181 @@
+import { z } from 'zod';
+import { parseDomainXml, type DomainFacts } from '../../common/domain/domain-xml.ts';
+import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
+import { isAppError } from '../../common/errors.ts';
+import { tag, type VmSpec } from '../../common/schema/vm.ts';
+import { migrationProgress, type VmStatus } from '../../common/schema/vm-status.ts';
+
+const counter = z.int().describe('Always 0: not measured.');
+
+const vmNetwork = z.object({
+  type: z.string(),
+  vni: z.string().describe('Digits, or the name of a well-known network.'),
+  mac: z.string(),
+  source: z.string(),
+  model: z.string(),
+  rd_bytes: counter,
+  rd_packets: counter,
+  rd_errors: counter,
+  rd_drops: counter,
+  wr_bytes: counter,
+  wr_packets: counter,
+  wr_errors: counter,
+  wr_drops: counter,
+});
+
+const vmDisk = z.object({
+  type: z.string(),
+  name: z.string(),
+  dev: z.string(),
+  bus: z.string(),
+  rd_req: counter,
+  rd_bytes: counter,
+  wr_req: counter,
+  wr_bytes: counter,
+});
+
+/** What changes with the VM's status. */
+const vmStatusView = z.object({
+  name: z.string(),
+  uuid: z.string(),
+  state: z.string(),
+  node: z.string(),
+  last_node: z.string().describe('The node it was migrated from; empty when it is at home.'),
+  migrated: z.string().describe('"no", or "from" and the node.'),
+  failed_reason: z.string(),
+  node_limit: z.array(z.string()).nullable(),
+  node_selector: z.string().nullable(),
+  node_autostart: z.boolean(),
+  migration_method: z.string().nullable(),
+  migration_max_downtime: z.int().describe('Milliseconds.'),
+  migration_target: z.string().nullable().describe('Where it is on its way to.'),
+  migration_progress: migrationProgress.nullable(),
+  last_migration: z
+    .object({ from: z.string(), to: z.string(), outcome: z.string(), error: z.string().nullable(), elapsed_ms: z.int() })
+    .nullable(),
+  profile: z.string().nullable(),
+  tags: z.array(tag.extend({ type: z.literal('user') })),
+});
+
+/** What follows from its definition alone. */
+const vmDefinitionView = z.object({
+  description: z.string(),
+  memory: z.int().describe('MiB.'),
+  memory_stats: z.object({}),
+  vcpu: z.int(),
+  vcpu_topology: z.string(),
+  vcpu_stats: z.object({}),
+  networks: z.array(vmNetwork),
+  type: z.string(),
+  arch: z.string(),
+  machine: z.string(),
+  console: z.string(),
+  vnc: z.object({ listen: z.string().nullable(), port: z.string().nullable() }),
+  emulator: z.string(),
+  features: z.array(z.string()),
+  disks: z.array(vmDisk),
+  controllers: z.array(z.object({ type: z.string(), model: z.string() })),
+  snapshots: z.array(z.object({})),
+  xml: z.string(),
+});
+
+/** One VM as clients see it. */
+export const vmView = vmStatusView.extend(vmDefinitionView.shape);
+
+export const vmStateView = vmView.pick({ name: true, state: true });
+export const vmNodeView = vmView.pick({ name: true, node: true, last_node: true });
+export const vmTagsView = vmView.pick({ name: true, tags: true });
+export const vmConsoleView = z.object({ name: z.string(), data: z.string() });
+export const vmMetaView = vmView.pick({
+  name: true,
+  node_limit: true,
+  node_selector: true,
+  node_autostart: true,
+  migration_method: true,
+  migration_max_downtime: true,
+  profile: true,
+});
+
+/** The part of a VM's view that its status and metadata decide. */
+export function presentVmStatus(spec: VmSpec, status: VmStatus | undefined): z.infer<typeof vmStatusView> {
+  const phase = status?.phase;
+  const last = status?.lastMigration ?? null;
+  return {
+    name: spec.name,
+    uuid: spec.uuid,
+    state: shownVmState(spec, status),
+    node: shownNode(spec, status),
+    ...presentHome(spec),
+    failed_reason: phase?.kind === 'failed' ? phase.reason : '',
+    ...presentVmRules(spec),
+    migration_target: phase?.kind === 'migrating' ? phase.target : null,
+    migration_progress: phase?.kind === 'migrating' ? phase.progress : null,
+    last_migration: last && { from: last.from, to: last.to, outcome: last.outcome, error: last.error, elapsed_ms: last.elapsedMs },
+    tags: presentTags(spec),
+  };
+}
+
+export function presentHome(spec: VmSpec): { last_node: string; migrated: string } {
+  return { last_node: spec.homeNode ?? '', migrated: spec.homeNode === null ? 'no' : `from ${spec.homeNode}` };
+}
+
+export function presentTags(spec: VmSpec): z.infer<typeof vmTagsView>['tags'] {
+  return spec.tags.map((one) => ({ name: one.name, type: 'user', protected: one.protected }));
+}
+
+export function presentVmRules(spec: VmSpec): Omit<z.infer<typeof vmMetaView>, 'name'> {
+  return {
+    node_limit: spec.nodeLimit,
+    node_selector: spec.selector,
+    node_autostart: spec.autostart,
+    migration_method: spec.migrationMethod,
+    migration_max_downtime: spec.migrationMaxDowntimeMs,
+    profile: spec.profile,
+  };
+}
+
+/** The part of a VM's view that its definition decides. Parses the XML, which is the dear part. */
+export function presentVmDefinition(spec: VmSpec): z.infer<typeof vmDefinitionView> {
+  const facts = factsOf(spec);
+  return {
+    description: facts?.description ?? 'N/A',
+    memory: spec.memoryMib,
+    memory_stats: {},
+    vcpu: spec.vcpus,
+    vcpu_topology: facts?.vcpuTopology ?? 'N/A',
+    vcpu_stats: {},
+    networks: (facts?.networks ?? []).map(presentNetwork),
+    type: facts?.type ?? '',
+    arch: facts?.arch ?? '',
+    machine: facts?.machine ?? '',
+    console: facts?.console ?? '',
+    vnc: { listen: null, port: null },
+    emulator: facts?.emulator ?? '',
+    features: facts?.features ?? [],
+    disks: (facts?.disks ?? []).map((disk) => ({ ...disk, rd_req: 0, rd_bytes: 0, wr_req: 0, wr_bytes: 0 })),
+    controllers: facts?.controllers ?? [],
+    snapshots: [],
+    xml: spec.xml,
+  };
+}
+
+/** A definition that an older version took and this one refuses must not hide its VM. */
+function factsOf(spec: VmSpec): DomainFacts | undefined {
+  try {
+    return parseDomainXml(spec.xml);
+  } catch (error) {
+    if (isAppError(error, 'invalid', 'too-large')) return undefined;
+    throw error;
+  }
+}
+
+const NO_COUNTERS = { rd_bytes: 0, rd_packets: 0, rd_errors: 0, rd_drops: 0, wr_bytes: 0, wr_packets: 0, wr_errors: 0, wr_drops: 0 };
+
+function presentNetwork(network: DomainFacts['networks'][number]): z.infer<typeof vmNetwork> {
+  return { ...network, vni: vniOf(network), ...NO_COUNTERS };
+}
+
+/** The network's number from its bridge's name; the peer's form for interfaces without one. */
+function vniOf(network: { type: string; source: string }): string {
+  return network.type === 'bridge' ? network.source.replace(/^(vmbr|br)/u, '') : `${network.type}:${network.source}`;
+}

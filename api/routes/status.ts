@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { AppError } from '../../common/errors.ts';
+import type { ApiMirror } from '../cluster.ts';
+import { text } from '../params/values.ts';
+import { presentStatus, primaryNode, statusView } from '../present/status.ts';
+import { messageReply, ok, route, type Route } from '../route.ts';
+
+export function statusRoutes(deps: { mirror: ApiMirror; upstreamIp: string }): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/status',
+      summary: 'Show the cluster at a glance',
+      values: z.object({}),
+      reply: { code: 200, schema: statusView },
+      handle: () => ok(presentStatus(deps.mirror, deps.upstreamIp)),
+    }),
+    route({
+      method: 'POST',
+      path: '/status',
+      summary: 'Switch maintenance on or off (not yet)',
+      values: z.object({ state: text(z.enum(['true', 'false']), 'Whether the cluster is in maintenance.') }),
+      reply: { code: 200, schema: messageReply },
+      handle: () => {
+        throw new AppError('state', 'maintenance mode is not there yet');
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/status/primary_node',
+      summary: 'Show which node is primary',
+      values: z.object({}),
+      reply: { code: 200, schema: z.object({ primary_node: z.string() }) },
+      handle: () => {
+        const primary = primaryNode(deps.mirror);
+        if (primary === undefined) throw new AppError('not-found', 'no node is primary now');
+        return ok({ primary_node: primary });
+      },
+    }),
+  ];
+}

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import type { Clock } from '../../common/clock.ts';
+import type { VmId } from '../../common/ids.ts';
+import { findVm } from '../../common/operations/find-vm.ts';
+import type { VmOperations } from '../../common/operations/vm.ts';
+import type { Versioned } from '../../common/schema/resources.ts';
+import { selector, XML_MAX_BYTES, type Selector, type VmSpec } from '../../common/schema/vm.ts';
+import type { Store } from '../../common/store/store.ts';
+import type { ApiMirror } from '../cluster.ts';
+import { freeText, optionalText, text } from '../params/values.ts';
+import type { VmCache } from '../present/vm-cache.ts';
+
+/** What the routes of VMs work with. */
+export interface VmRouteDeps {
+  mirror: ApiMirror;
+  store: Store;
+  vms: VmOperations;
+  cache: VmCache;
+  clock: Clock;
+}
+
+/** Longest name that is looked up; every real one is shorter. */
+export const NAME_MAX_CHARS = 255;
+
+/** The values that more than one route knows. */
+export const VM_VALUES = {
+  vm: text(freeText(NAME_MAX_CHARS), 'Name or UUID of the VM, exactly.'),
+  xml: text(z.string().max(XML_MAX_BYTES, `must have at most ${XML_MAX_BYTES} characters`), 'Libvirt domain definition.'),
+  node: optionalText(freeText(NAME_MAX_CHARS), 'Node to use; one is chosen when it is missing, unknown, or cannot take the VM.'),
+  selector: optionalText(
+    z.union([selector, z.enum(['none', 'None']).transform(() => undefined)]),
+    'How a node is chosen: most free memory, least provisioned memory, fewest vCPUs, least load, fewest VMs; none: the cluster default.',
+  ),
+};
+
+export type SelectorValue = Selector | undefined;
+
+/** The VM that the path names. @throws AppError 'not-found'. */
+export function vmOf(deps: { mirror: ApiMirror }, nameOrUuid: string): Versioned<VmSpec> & { readonly uuid: VmId } {
+  const vm = findVm(deps.mirror, nameOrUuid);
+  return { ...vm, uuid: vm.doc.uuid };
+}

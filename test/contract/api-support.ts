@@ -1,0 +1,214 @@
+import { systemClock, type Clock } from '../../common/clock.ts';
+import type { Logger } from '../../common/log.ts';
+import { silentLogger } from '../../common/log.ts';
+import { MIRRORED, pathOf, RESOURCES, type Kind, type MirroredKind } from '../../common/schema/resources.ts';
+import { MemoryStore } from '../../common/store/memory-store.ts';
+import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
+import { composeApi, type Api } from '../../api/compose.ts';
+import { apiConfig } from '../../api/config.ts';
+
+export const TOKEN = 'a-token-of-the-tests-1';
+export const OTHER_TOKEN = 'a-token-of-the-tests-2';
+
+export interface TestApi {
+  api: Api;
+  store: MemoryStore;
+  base: string;
+  stop(): Promise<void>;
+}
+
+export interface TestApiOptions {
+  zookeeper: MemoryZooKeeper;
+  clock?: Clock;
+  log?: Logger;
+  name?: string;
+  authentication?: boolean;
+  tokens?: { description: string; token: string }[];
+  ssl?: { cert_file: string; key_file: string };
+}
+
+/** The API as main composes it, on the memory store, on a loopback port of its own. */
+export async function startApi(options: TestApiOptions): Promise<TestApi> {
+  const clock = options.clock ?? systemClock;
+  const store = new MemoryStore({ zookeeper: options.zookeeper, clock, name: options.name ?? 'api' });
+  const config = apiConfig.parse({
+    pvc: {
+      debug: false,
+      coordinators: ['127.0.0.1'],
+      api: {
+        listen_address: '127.0.0.1',
+        listen_port: 7370,
+        authentication: {
+          enabled: options.authentication ?? true,
+          secret_key: 'a secret key of the tests with 40 letters',
+          tokens: options.tokens ?? [
+            { description: 'tests', token: TOKEN },
+            { description: 'others', token: OTHER_TOKEN },
+          ],
+        },
+        ssl: { enabled: options.ssl !== undefined, ...options.ssl },
+      },
+    },
+  });
+  config.pvc.api.listen_port = 0;
+  const api = composeApi({ config, store, clock, log: options.log ?? silentLogger });
+  const signal = AbortSignal.timeout(20_000);
+  await store.start(signal);
+  await api.start(signal);
+  return {
+    api,
+    store,
+    base: `${options.ssl === undefined ? 'http' : 'https'}://127.0.0.1:${api.port}/api/v1`,
+    stop: async () => {
+      await api.stop();
+      await store.stop();
+    },
+  };
+}
+
+export function aZooKeeper(clock: Clock = systemClock): MemoryZooKeeper {
+  return new MemoryZooKeeper({ clock });
+}
+
+/** Writes a document, whether it exists or not, and waits until the API knows it. @returns its zxid. */
+export async function put({ store, api }: Pick<TestApi, 'store' | 'api'>, kind: Kind, id: string, doc: Record<string, unknown>): Promise<number> {
+  const path = pathOf(kind, id);
+  const value = RESOURCES[kind].schema.parse(doc);
+  const entry = await store.read(path);
+  const written = entry === undefined ? await store.create(path, value) : await store.update(path, value, entry.version);
+  if (isMirrored(kind)) await api.mirror.waitFor(kind, id, written.version, { timeoutMs: 5_000 });
+  return written.modifiedZxid;
+}
+
+function isMirrored(kind: Kind): kind is MirroredKind {
+  return (MIRRORED as readonly Kind[]).includes(kind);
+}
+
+export async function drop({ store, api }: Pick<TestApi, 'store' | 'api'>, kind: MirroredKind, id: string): Promise<void> {
+  const entry = await store.read(pathOf(kind, id));
+  if (entry === undefined) return;
+  await store.remove(entry.path, entry.version);
+  await api.mirror.waitFor(kind, id, 'gone', { timeoutMs: 5_000 });
+}
+
+/** A node at work, with its presence. */
+export async function putNode(to: TestApi, name: string, more: { coordinator?: string; alive?: boolean; memoryMib?: number } = {}): Promise<void> {
+  const memory = more.memoryMib ?? 65_536;
+  await put(to, 'node', name, { name, domains: { wish: 'ready', generation: 1 } });
+  await put(to, 'node-status', name, {
+    name,
+    daemonState: 'run',
+    coordinatorState: more.coordinator ?? 'secondary',
+    domains: { state: 'ready', generation: 1, blocked: [] },
+    facts: { cpuCount: 8, kernel: '6.1.0', os: 'GNU/Linux', arch: 'x86_64', pvcVersion: '0.1.0', libvirtVersion: '9.0.0', qemuVersion: '7.2.0' },
+    statistics: {
+      load: 0.25,
+      memoryTotalMib: memory,
+      memoryUsedMib: 1_000,
+      memoryFreeMib: memory - 1_000,
+      memoryAllocatedMib: 0,
+      memoryProvisionedMib: 0,
+      vcpusAllocated: 0,
+      runningDomains: [],
+    },
+  });
+  if (more.alive !== false) await put(to, 'presence', name, { node: name, instance: 'i', address: '127.0.0.1', version: '0.1.0' });
+}
+
+/** A small definition; about 4 KB with `fillBytes: 3_000`. */
+export function domainXml(name: string, more: { uuid?: string; memoryMib?: number; fillBytes?: number } = {}): string {
+  return `<domain type="kvm"><name>${name}</name>${more.uuid === undefined ? '' : `<uuid>${more.uuid}</uuid>`}
+<description>front end</description><memory unit="MiB">${more.memoryMib ?? 512}</memory><vcpu>2</vcpu>
+<metadata><fill>${'x'.repeat(more.fillBytes ?? 0)}</fill></metadata>
+<os><type arch="x86_64" machine="pc">hvm</type></os><features><acpi/><apic/></features>
+<cpu><topology sockets="1" cores="2" threads="1"/></cpu>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<interface type="bridge"><mac address="52:54:00:aa:bb:01"/><source bridge="vmbr1001"/><model type="virtio"/></interface>
+<disk type="network"><source protocol="rbd" name="vms/${name}_sda"/><target dev="sda" bus="scsi"/></disk>
+<controller type="scsi" model="virtio-scsi"/><controller type="usb"/>
+<serial type="pty"/><console type="pty"/></devices></domain>`;
+}
+
+/** A VM as the operations would have written it. */
+export async function putVm(to: TestApi, spec: { uuid: string; name: string; node: string; fillBytes?: number; [more: string]: unknown }): Promise<void> {
+  const { uuid, name, node, fillBytes, ...rest } = spec;
+  await put(to, 'vm-name', name, { uuid });
+  await put(to, 'vm', uuid, {
+    uuid,
+    name,
+    xml: domainXml(name, { uuid, fillBytes: fillBytes ?? 0 }),
+    memoryMib: 512,
+    vcpus: 2,
+    node,
+    homeNode: null,
+    placement: { generation: 0, method: 'any' },
+    power: { action: 'stop', generation: 0 },
+    nodeLimit: null,
+    selector: null,
+    autostart: false,
+    migrationMethod: null,
+    migrationMaxDowntimeMs: 300,
+    onFlushBlocked: 'block',
+    profile: null,
+    tags: [],
+    deletion: null,
+    ...rest,
+  });
+}
+
+export async function putVmStatus(to: TestApi, uuid: string, status: Record<string, unknown>): Promise<void> {
+  await put(to, 'vm-status', uuid, {
+    owner: null,
+    epoch: 1,
+    phase: { kind: 'stopped' },
+    powerGeneration: 0,
+    observedVersion: 0,
+    startedVersion: null,
+    lastMigration: null,
+    ...status,
+  });
+}
+
+export interface Answer {
+  code: number;
+  body: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- replies of every shape are looked into
+  text: string;
+  headers: Headers;
+}
+
+export interface AskOptions {
+  method?: string;
+  query?: Record<string, string> | string;
+  form?: Record<string, string> | [string, string][];
+  json?: unknown;
+  raw?: { type: string; body: string };
+  headers?: Record<string, string>;
+  /** undefined: the token of the tests; null: none. */
+  token?: string | null;
+}
+
+export async function ask(base: string, path: string, options: AskOptions = {}): Promise<Answer> {
+  const query = options.query === undefined ? '' : `?${typeof options.query === 'string' ? options.query : new URLSearchParams(options.query).toString()}`;
+  const headers: Record<string, string> = { ...options.headers };
+  if (options.token !== null) headers['X-Api-Key'] = options.token ?? TOKEN;
+  let body: string | undefined;
+  if (options.form !== undefined) [headers['Content-Type'], body] = ['application/x-www-form-urlencoded', new URLSearchParams(options.form).toString()];
+  if (options.json !== undefined) [headers['Content-Type'], body] = ['application/json', JSON.stringify(options.json)];
+  if (options.raw !== undefined) [headers['Content-Type'], body] = [options.raw.type, options.raw.body];
+  const method = options.method ?? (body === undefined ? 'GET' : 'POST');
+  const response = await fetch(`${base}${path}${query}`, { method, headers, redirect: 'manual', ...(body === undefined ? {} : { body }) });
+  const text = await response.text();
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
+  return { code: response.status, body: isJson ? JSON.parse(text) : undefined, text, headers: response.headers };
+}
+
+/** The first true answer, looked for again and again within a bound. */
+export async function until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, limitMs = 5_000): Promise<T> {
+  const end = performance.now() + limitMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > end) throw new Error('the condition did not come true in time');
+    await new Promise((resolve) => systemClock.after(5, () => resolve(undefined)));
+  }
+}
