@@ -1,0 +1,40 @@
+/** `npm run bench [-- NAME…]`: one JSON line per figure. Exit code 1 when one misses its bar, 2 for a name that is none. */
+import { apiMemory } from './api-memory.ts';
+import { apiRead } from './api-read.ts';
+import type { Figure } from './figure.ts';
+import { mirrorLoad } from './mirror-load.ts';
+import { postState } from './post-state.ts';
+import { runSceneBenches } from './scene.ts';
+
+const SCENE_BENCHES = [apiRead, mirrorLoad, postState, apiMemory];
+
+const EXIT_MISSED = 1;
+const EXIT_USAGE = 2;
+
+function report(figures: readonly Figure[]): void {
+  for (const one of figures) {
+    console.log(JSON.stringify(one));
+    if (!one.ok) process.exitCode = EXIT_MISSED;
+  }
+}
+
+async function main(wanted: readonly string[]): Promise<void> {
+  const names = SCENE_BENCHES.map((bench) => bench.name);
+  const unknown = wanted.filter((name) => !names.includes(name));
+  if (unknown.length > 0) {
+    console.error(`no such bench: ${unknown.join(', ')}; there are ${names.join(', ')}`);
+    process.exitCode = EXIT_USAGE;
+    return;
+  }
+  const chosen = (bench: { name: string }): boolean => wanted.length === 0 || wanted.includes(bench.name);
+  await runSceneBenches(SCENE_BENCHES.filter(chosen), report);
+}
+
+/** Waits alone do not keep a process alive (common/clock.ts); this open channel does, until it is closed. */
+const alive = new MessageChannel();
+alive.port1.ref();
+try {
+  await main(process.argv.slice(2));
+} finally {
+  alive.port1.close();
+}
