@@ -92,7 +92,7 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   { name: 'libvirt', prefixes: ['common/libvirt/'], below: BASE },
   { name: 'rados', prefixes: ['common/rados/'], below: BASE },
   { name: 'base', prefixes: ['common/'], below: [] },
-  { name: 'api-main', prefixes: ['api/main.ts'], below: [...BASE, 'api-compose', 'api-config'] },
+  { name: 'api-main', prefixes: ['api/main.ts'], below: [...BASE, 'store', 'api-compose', 'api-config'] },
   {
     name: 'api-compose',
     prefixes: ['api/compose.ts'],
@@ -102,7 +102,7 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   { name: 'api-cluster', prefixes: ['api/cluster.ts'], below: [...MODEL, 'store', 'mirror', 'operations'] },
   { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'mirror', 'api-cluster'] },
   { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-edge'] },
-  { name: 'node-main', prefixes: ['node-daemon/main.ts'], below: [...BASE, 'node-compose', 'node-config'] },
+  { name: 'node-main', prefixes: ['node-daemon/main.ts'], below: [...BASE, 'store', 'node-compose', 'node-config'] },
   { name: 'node-config', prefixes: ['node-daemon/config.ts'], below: [...BASE, 'schema'] },
   { name: 'drivers', prefixes: ['node-daemon/drivers/'], below: [...MODEL, 'libvirt', 'rados', 'node-config'] },
   { name: 'plans', prefixes: ['node-daemon/plans/'], below: [...MODEL, 'drivers'] },
@@ -174,7 +174,7 @@ describe('imports', () => {
 
   test.each([
     { name: 'execa', allowed: ['common/process.ts'] },
-    { name: 'zookeeper', allowed: ['common/store/zookeeper-store.ts'] },
+    { name: 'zookeeper', allowed: ['common/store/zookeeper-client.ts'] },
     { name: 'ssh2', allowed: ['common/libvirt/'] },
     { name: 'pino', allowed: ['common/log.ts'] },
   ])('only $allowed imports $name', ({ name, allowed }) => {
