@@ -1,11 +1,14 @@
 import { systemClock, type Clock } from '../../common/clock.ts';
+import { vmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { silentLogger } from '../../common/log.ts';
 import { MIRRORED, pathOf, RESOURCES, type Kind, type MirroredKind } from '../../common/schema/resources.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
+import type { VmStatus } from '../../common/schema/vm-status.ts';
 import { composeApi, type Api } from '../../api/compose.ts';
 import { apiConfig } from '../../api/config.ts';
+import { aDomainXml, aNode, aStatus, aVm, aVmName, type DomainXmlGiven, type NodeGiven } from '../support/builders.ts';
 
 export const TOKEN = 'a-token-of-the-tests-1';
 export const OTHER_TOKEN = 'a-token-of-the-tests-2';
@@ -92,81 +95,35 @@ export async function drop({ store, api }: Pick<TestApi, 'store' | 'api'>, kind:
 }
 
 /** A node at work, with its presence. */
-export async function putNode(to: TestApi, name: string, more: { coordinator?: string; alive?: boolean; memoryMib?: number } = {}): Promise<void> {
-  const memory = more.memoryMib ?? 65_536;
-  await put(to, 'node', name, { name, domains: { wish: 'ready', generation: 1 } });
-  await put(to, 'node-status', name, {
-    name,
-    daemonState: 'run',
-    coordinatorState: more.coordinator ?? 'secondary',
-    domains: { state: 'ready', generation: 1, blocked: [] },
-    facts: { cpuCount: 8, kernel: '6.1.0', os: 'GNU/Linux', arch: 'x86_64', pvcVersion: '0.1.0', libvirtVersion: '9.0.0', qemuVersion: '7.2.0' },
-    statistics: {
-      load: 0.25,
-      memoryTotalMib: memory,
-      memoryUsedMib: 1_000,
-      memoryFreeMib: memory - 1_000,
-      memoryAllocatedMib: 0,
-      memoryProvisionedMib: 0,
-      vcpusAllocated: 0,
-      runningDomains: [],
-    },
-  });
-  if (more.alive !== false) await put(to, 'presence', name, { node: name, instance: 'i', address: '127.0.0.1', version: '0.1.0' });
+export async function putNode(to: TestApi, name: string, given: NodeGiven & { alive?: boolean } = {}): Promise<void> {
+  const node = aNode(name, given);
+  await put(to, 'node', name, node.spec);
+  await put(to, 'node-status', name, node.status);
+  if (given.alive !== false) await put(to, 'presence', name, node.presence);
 }
 
-/** A small definition; about 4 KB with `fillBytes: 3_000`. */
-export function domainXml(name: string, more: { uuid?: string; memoryMib?: number; fillBytes?: number } = {}): string {
-  return `<domain type="kvm"><name>${name}</name>${more.uuid === undefined ? '' : `<uuid>${more.uuid}</uuid>`}
-<description>front end</description><memory unit="MiB">${more.memoryMib ?? 512}</memory><vcpu>2</vcpu>
-<metadata><fill>${'x'.repeat(more.fillBytes ?? 0)}</fill></metadata>
-<os><type arch="x86_64" machine="pc">hvm</type></os><features><acpi/><apic/></features>
-<cpu><topology sockets="1" cores="2" threads="1"/></cpu>
-<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<interface type="bridge"><mac address="52:54:00:aa:bb:01"/><source bridge="vmbr1001"/><model type="virtio"/></interface>
-<disk type="network"><source protocol="rbd" name="vms/${name}_sda"/><target dev="sda" bus="scsi"/></disk>
-<controller type="scsi" model="virtio-scsi"/><controller type="usb"/>
-<serial type="pty"/><console type="pty"/></devices></domain>`;
+/** Devices of every sort that the API shows. */
+const DEVICES = `<interface type="bridge"><mac address="52:54:00:aa:bb:01"/><source bridge="vmbr1001"/><model type="virtio"/></interface>
+<disk type="network"><source protocol="rbd" name="vms/web1_sda"/><target dev="sda" bus="scsi"/></disk>
+<controller type="scsi" model="virtio-scsi"/><controller type="usb"/><console type="pty"/>`;
+const EXTRA = `<description>front end</description><features><acpi/><apic/></features><cpu><topology sockets="1" cores="2" threads="1"/></cpu>`;
+
+/** A definition with something in every field; `fillBytes` makes it longer. */
+export function domainXml(name: string, given: DomainXmlGiven & { fillBytes?: number } = {}): string {
+  const fill = `<metadata><fill>${'x'.repeat(given.fillBytes ?? 0)}</fill></metadata>`;
+  return aDomainXml({ name, uuid: null, vcpus: 2, devices: DEVICES, extra: `${EXTRA}${fill}`, ...given });
 }
 
 /** A VM as the operations would have written it. */
-export async function putVm(to: TestApi, spec: { uuid: string; name: string; node: string; fillBytes?: number; [more: string]: unknown }): Promise<void> {
-  const { uuid, name, node, fillBytes, ...rest } = spec;
+export async function putVm(to: TestApi, given: { uuid: string; name: string; node?: string; fillBytes?: number; [more: string]: unknown }): Promise<void> {
+  const { uuid, name, fillBytes, ...rest } = given;
+  const xml = domainXml(name, { uuid, fillBytes: fillBytes ?? 0 });
   await put(to, 'vm-name', name, { uuid });
-  await put(to, 'vm', uuid, {
-    uuid,
-    name,
-    xml: domainXml(name, { uuid, fillBytes: fillBytes ?? 0 }),
-    memoryMib: 512,
-    vcpus: 2,
-    node,
-    homeNode: null,
-    placement: { generation: 0, method: 'any' },
-    power: { action: 'stop', generation: 0 },
-    nodeLimit: null,
-    selector: null,
-    autostart: false,
-    migrationMethod: null,
-    migrationMaxDowntimeMs: 300,
-    onFlushBlocked: 'block',
-    profile: null,
-    tags: [],
-    deletion: null,
-    ...rest,
-  });
+  await put(to, 'vm', uuid, { ...aVm({ uuid: vmId.parse(uuid), name: aVmName(name), xml, vcpus: 2 }), ...rest });
 }
 
-export async function putVmStatus(to: TestApi, uuid: string, status: Record<string, unknown>): Promise<void> {
-  await put(to, 'vm-status', uuid, {
-    owner: null,
-    epoch: 1,
-    phase: { kind: 'stopped' },
-    powerGeneration: 0,
-    observedVersion: 0,
-    startedVersion: null,
-    lastMigration: null,
-    ...status,
-  });
+export async function putVmStatus(to: TestApi, uuid: string, given: Partial<VmStatus> = {}): Promise<void> {
+  await put(to, 'vm-status', uuid, aStatus(given));
 }
 
 export interface Answer {
@@ -200,15 +157,4 @@ export async function ask(base: string, path: string, options: AskOptions = {}):
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
   return { code: response.status, body: isJson ? JSON.parse(text) : undefined, text, headers: response.headers };
-}
-
-/** The first true answer, looked for again and again within a bound. */
-export async function until<T>(look: () => T | undefined | false | Promise<T | undefined | false>, limitMs = 5_000): Promise<T> {
-  const end = performance.now() + limitMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (performance.now() > end) throw new Error('the condition did not come true in time');
-    await new Promise((resolve) => systemClock.after(5, () => resolve(undefined)));
-  }
 }

@@ -8,11 +8,11 @@ describe('smoke', () => {
   let test1: TestApi;
   beforeAll(async () => {
     test1 = await startApi({ zookeeper: aZooKeeper() });
-    await putNode(test1, 'hv1', { coordinator: 'primary' });
+    await putNode(test1, 'hv1', { coordinatorState: 'primary' });
     await putNode(test1, 'hv2');
     await putVm(test1, { uuid: WEB1, name: 'web1', node: 'hv1' });
     await putVm(test1, { uuid: WEB10, name: 'web10', node: 'hv2' });
-    await putVmStatus(test1, WEB1, { owner: 'hv1', phase: { kind: 'running' } });
+    await putVmStatus(test1, WEB1);
   });
   afterAll(() => test1.stop());
 
