@@ -158,6 +158,12 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     return new Set([...documents.keys(), ...invalid.keys()]);
   }
 
+  /** Transaction of the last change that the mirror has read of a document, valid or not; undefined when it holds none. */
+  stampOf(kind: K, id: string): number | undefined {
+    const { documents, invalid } = this.#of(kind);
+    return invalid.get(id) ?? documents.get(id)?.modifiedZxid;
+  }
+
   async #load(signal: AbortSignal): Promise<void> {
     if (signal.aborted) throw new AppError('cancelled', 'the call was cancelled');
     this.#unlisten = this.#store.listen({

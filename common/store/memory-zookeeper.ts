@@ -121,6 +121,11 @@ export class MemoryZooKeeper {
     return found && { text: found.text, version: found.version, modifiedZxid: found.modifiedZxid, children: [...found.children].sort() };
   }
 
+  /** Forgets a client's watches without a word, which no ensemble should do: what an audit has to find. */
+  dropWatches(name: string): void {
+    this.#dropWatches(this.#link(name));
+  }
+
   /** Names of the clients with a session. */
   sessions(): readonly string[] {
     return [...this.#links.values()].filter((link) => link.session !== undefined).map((link) => link.name);
@@ -228,8 +233,12 @@ export class MemoryZooKeeper {
     const session = link.session;
     link.session = undefined;
     link.held.length = 0;
-    for (const map of [this.#watches.document, this.#watches.children]) for (const links of map.values()) links.delete(link);
+    this.#dropWatches(link);
     if (session !== undefined) this.#tree.removeOwnedBy(session);
+  }
+
+  #dropWatches(link: Link): void {
+    for (const map of [this.#watches.document, this.#watches.children]) for (const links of map.values()) links.delete(link);
   }
 
   #tellExpired(link: Link): void {
