@@ -1,4 +1,5 @@
 import { DOMParser, XMLSerializer, type Document, type Element } from '@xmldom/xmldom';
+import { SaxesParser } from 'saxes';
 import { AppError } from '../errors.ts';
 import { vmId, vmName, type VmId, type VmName } from '../ids.ts';
 import { XML_MAX_BYTES } from '../schema/vm.ts';
@@ -6,6 +7,9 @@ import { memoryMibOf } from './memory-unit.ts';
 
 /** Raw QEMU arguments: whoever writes them runs anything as QEMU's user on the host. */
 const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
+
+/** Elements within each other, at most; libvirt's own have under ten. The tree below is built in quadratic time beyond it. */
+const DEPTH_MAX = 64;
 
 export interface DomainDisk {
   /** `file`, or the protocol of a network disk (`rbd`). */
@@ -51,7 +55,7 @@ export interface DomainFacts {
  */
 export function parseDomainXml(xml: string): DomainFacts {
   const root = domainElement(parseXml(xml));
-  const name = vmName.safeParse(textOf(child(root, 'name')));
+  const name = vmName.safeParse(textOf(onlyChild(root, 'name')));
   if (!name.success) throw invalid('the domain has no valid name', name.error.issues[0]?.message);
   const os = child(root, 'os');
   const type = os && child(os, 'type');
@@ -103,6 +107,7 @@ export function withConsoleLog(xml: string, file: string): string {
 
 function parseXml(xml: string): Document {
   if (Buffer.byteLength(xml) > XML_MAX_BYTES) throw new AppError('too-large', 'the domain definition is too large', { maxBytes: XML_MAX_BYTES });
+  checkText(xml);
   const faults: string[] = [];
   const parser = new DOMParser({
     onError: (level, message) => {
@@ -112,8 +117,27 @@ function parseXml(xml: string): Document {
   const document = parseOrThrow(parser, xml);
   const fault = faults[0];
   if (fault !== undefined) throw invalid('the domain definition is not well-formed XML', fault);
-  if (document.doctype !== null) throw invalid('the domain definition must not have a DOCTYPE');
   return document;
+}
+
+/** Reads the text once, in linear time, and stops at the first fault: well-formed, without DOCTYPE, not too deep. */
+function checkText(xml: string): void {
+  const parser = new SaxesParser({ xmlns: true });
+  let depth = 0;
+  parser.on('error', (error) => {
+    throw invalid('the domain definition is not well-formed XML', error.message);
+  });
+  parser.on('doctype', () => {
+    throw invalid('the domain definition must not have a DOCTYPE');
+  });
+  parser.on('opentagstart', () => {
+    depth += 1;
+    if (depth > DEPTH_MAX) throw invalid('the elements of the domain definition are nested too deeply', `line ${parser.line}`);
+  });
+  parser.on('closetag', () => {
+    depth -= 1;
+  });
+  parser.write(xml).close();
 }
 
 function parseOrThrow(parser: DOMParser, xml: string): Document {
@@ -133,7 +157,7 @@ function domainElement(document: Document): Element {
 }
 
 function uuidOf(root: Element): VmId | undefined {
-  const element = child(root, 'uuid');
+  const element = onlyChild(root, 'uuid');
   if (element === undefined) return undefined;
   const uuid = vmId.safeParse(textOf(element).toLowerCase());
   if (!uuid.success) throw invalid('the domain has no valid UUID', uuid.error.issues[0]?.message);
@@ -201,6 +225,13 @@ function children(parent: Element | undefined, name: string): Element[] {
 
 function child(parent: Element, name: string): Element | undefined {
   return children(parent, name)[0];
+}
+
+/** Two of them would be read as one by us and as another by somebody else. */
+function onlyChild(parent: Element, name: string): Element | undefined {
+  const found = children(parent, name);
+  if (found.length > 1) throw invalid('the domain has more than one element where there must be one', name);
+  return found[0];
 }
 
 function attribute(element: Element | undefined, name: string): string {

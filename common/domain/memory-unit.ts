@@ -18,6 +18,9 @@ const UNIT_BYTES: Readonly<Record<string, number>> = {
   TiB: 1_099_511_627_776,
 };
 
+/** 64 TiB: more than any host has, and little enough that sums over a cluster stay exact. */
+const MEMORY_MAX_MIB = 64 * 1_048_576;
+
 /** An element with text and a `unit` attribute. */
 export interface MemoryElement {
   readonly textContent: string | null;
@@ -26,7 +29,7 @@ export interface MemoryElement {
 
 /**
  * Memory in MiB, rounded up.
- * @throws AppError 'invalid' when it is missing, not a number, under 1 MiB or of an unknown unit.
+ * @throws AppError 'invalid' when it is missing, not a number, under 1 MiB, over 64 TiB or of an unknown unit.
  */
 export function memoryMibOf(element: MemoryElement | undefined): number {
   const unit = element?.getAttribute('unit') ?? 'KiB';
@@ -35,5 +38,7 @@ export function memoryMibOf(element: MemoryElement | undefined): number {
   const amount = /^\d{1,15}$/u.test(text) ? Number(text) : NaN;
   if (factor === undefined) throw new AppError('invalid', 'the unit of the memory is not known', { unit });
   if (!(amount * factor >= UNIT_BYTES['MiB']!)) throw new AppError('invalid', 'the memory must be a number of at least 1 MiB', { memory: text, unit });
-  return Math.ceil((amount * factor) / UNIT_BYTES['MiB']!);
+  const memoryMib = Math.ceil((amount * factor) / UNIT_BYTES['MiB']!);
+  if (memoryMib > MEMORY_MAX_MIB) throw new AppError('invalid', 'the memory is more than any host has', { memory: text, unit, maxMib: MEMORY_MAX_MIB });
+  return memoryMib;
 }

@@ -1,4 +1,4 @@
-import type { NodeName, VmId } from '../ids.ts';
+import type { NodeName } from '../ids.ts';
 import type { NodeSpec, NodeStatus } from '../schema/node.ts';
 import type { Selector, VmSpec } from '../schema/vm.ts';
 import type { VmStatus } from '../schema/vm-status.ts';
@@ -49,7 +49,7 @@ export interface Refusal {
 
 export type Placement = { kind: 'placed'; node: NodeName } | { kind: 'refused'; refusals: readonly Refusal[] };
 
-const EMPTY: Occupancy = { memoryMib: 0, vcpus: 0, vms: 0, provisionedMib: 0 };
+const EMPTY: Readonly<Occupancy> = { memoryMib: 0, vcpus: 0, vms: 0, provisionedMib: 0 };
 
 /** Whether the VM runs or is asked to. */
 export function wantsToRun(spec: VmSpec): boolean {
@@ -63,11 +63,10 @@ export function wantsToRun(spec: VmSpec): boolean {
 export function occupancyOf(vms: Iterable<PlacementVm>): Map<string, Occupancy> {
   const occupancy = new Map<string, Occupancy>();
   for (const { spec, status } of vms) {
-    const holders = new Set<string>();
-    if (status?.owner != null) holders.add(status.owner);
-    if (wantsToRun(spec) && !endedByItself(spec, status)) holders.add(spec.node);
-    for (const node of holders) add(occupancy, node, { memoryMib: spec.memoryMib, vcpus: spec.vcpus, vms: 1, provisionedMib: 0 });
-    add(occupancy, spec.node, { ...EMPTY, provisionedMib: spec.memoryMib });
+    const owner = status?.owner ?? null;
+    if (owner !== null) hold(at(occupancy, owner), spec);
+    if (spec.node !== owner && wantsToRun(spec) && !endedByItself(spec, status)) hold(at(occupancy, spec.node), spec);
+    at(occupancy, spec.node).provisionedMib += spec.memoryMib;
   }
   return occupancy;
 }
@@ -78,14 +77,19 @@ function endedByItself(spec: VmSpec, status: VmStatus | undefined): boolean {
   return status.phase.kind === 'stopped' || status.phase.kind === 'failed';
 }
 
-function add(occupancy: Map<string, Occupancy>, node: string, more: Occupancy): void {
-  const held = occupancy.get(node) ?? EMPTY;
-  occupancy.set(node, {
-    memoryMib: held.memoryMib + more.memoryMib,
-    vcpus: held.vcpus + more.vcpus,
-    vms: held.vms + more.vms,
-    provisionedMib: held.provisionedMib + more.provisionedMib,
-  });
+/** Changed in place: this runs once per VM of the cluster for each placement. */
+function at(occupancy: Map<string, Occupancy>, node: string): Occupancy {
+  const held = occupancy.get(node);
+  if (held !== undefined) return held;
+  const fresh = { ...EMPTY };
+  occupancy.set(node, fresh);
+  return fresh;
+}
+
+function hold(held: Occupancy, { memoryMib, vcpus }: VmSpec): void {
+  held.memoryMib += memoryMib;
+  held.vcpus += vcpus;
+  held.vms += 1;
 }
 
 /** The best node for the VM by the selector, or why each node was passed over. Ties go to the first name. */
@@ -133,12 +137,4 @@ function cost(node: PlacementNode, request: PlacementRequest): number {
     case 'vms':
       return held.vms;
   }
-}
-
-/** The VMs of a map by UUID, each with its status. */
-export function* pairVms(
-  specs: Iterable<{ readonly doc: VmSpec }>,
-  statusOf: (uuid: VmId) => VmStatus | undefined,
-): Generator<PlacementVm> {
-  for (const { doc } of specs) yield { spec: doc, status: statusOf(doc.uuid) };
 }
