@@ -163,7 +163,7 @@ async function makeFolders(folder: string, name: string): Promise<void> {
   await rm(path.join(etc, 'qemu'), { recursive: true, force: true });
   // All hosts have the machine's DMI, and libvirt refuses to migrate from a host to itself.
   const perms = 'unix_sock_rw_perms = "0700"\nauth_unix_ro = "none"\nauth_unix_rw = "none"\n';
-  await writeFile(path.join(etc, 'libvirtd.conf'), `listen_tls = 0\n${perms}host_uuid = "${newVmId()}"\nlog_outputs = "2:file:${folder}/libvirtd.log"\n`);
+  await writeFile(path.join(etc, 'libvirtd.conf'), `listen_tls = 0\nkeepalive_interval = 1\nkeepalive_count = 2\n${perms}host_uuid = "${newVmId()}"\nlog_outputs = "2:file:${folder}/libvirtd.log"\n`);
   await writeFile(path.join(folder, 'hosts'), `127.0.0.1 localhost ${name}\n`);
   const address = name === 'alpha' ? '10.99.0.1' : '10.99.0.2';
   const qemu = `security_driver = "none"\nnamespaces = []\ncgroup_controllers = []\nremember_owner = 0\ndynamic_ownership = 0\nmigration_host = "${address}"\n`;

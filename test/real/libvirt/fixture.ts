@@ -1,16 +1,25 @@
-import { Transform, Duplex, type TransformCallback } from 'node:stream';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Duplex, Transform, type TransformCallback } from 'node:stream';
 import { systemClock } from '../../../common/clock.ts';
 import type { VmId } from '../../../common/ids.ts';
 import { silentLogger } from '../../../common/log.ts';
-import { LibvirtHypervisor } from '../../../node-daemon/drivers/libvirt-hypervisor.ts';
+import { LibvirtHypervisor, type LibvirtHypervisorDeps } from '../../../node-daemon/drivers/libvirt-hypervisor.ts';
 import type { FixtureHost, HypervisorFixture } from '../../contract/hypervisor.ts';
 import { guestXml, startLibvirtLab, type LibvirtHost, type LibvirtLab } from '../../support/libvirtd.ts';
-import { writeFile } from 'node:fs/promises';
 
 export interface LibvirtFixture extends HypervisorFixture {
   lab: LibvirtLab;
   byName(name: string): LibvirtHost;
+  /** Breaks every ssh connection, as a network does. */
+  cutLinks(): void;
+  /** Another driver for a host, with other dependencies. */
+  driver(hostName: string, change: Partial<LibvirtHypervisorDeps>): LibvirtHypervisor;
+}
+
+interface Wires {
+  slow: boolean;
+  open: Set<Duplex>;
 }
 
 /** A tenth of a second between chunks: a guest of one megabyte takes several seconds. */
@@ -19,22 +28,24 @@ const SLOW_CHUNK_MS = 100;
 /** Two hosts with real libvirtds, and our driver for each; between them real sshds, without a network. */
 export async function libvirtFixture(): Promise<LibvirtFixture> {
   const lab = await startLibvirtLab(['alpha', 'beta']);
-  const pace = { slow: false };
+  const wires: Wires = { slow: false, open: new Set() };
   const byName = (name: string): LibvirtHost => {
     const host = lab.hosts.find((each) => each.name === name);
     if (host === undefined) throw new Error(`no host ${name}`);
     return host;
   };
-  const drivers = lab.hosts.map((host) => driverOf(host, lab, byName, pace));
+  const drivers = lab.hosts.map((host) => driverOf(host, { lab, byName, wires }));
   for (const driver of drivers) await driver.start(new AbortController().signal);
   const hosts = lab.hosts.map((host, index) => toFixtureHost(host, drivers[index] as LibvirtHypervisor, lab));
   return {
     lab,
     byName,
+    cutLinks: () => wires.open.forEach((stream) => stream.destroy()),
+    driver: (hostName, change) => driverOf(byName(hostName), { lab, byName, wires }, change),
     hosts: [hosts[0] as FixtureHost, hosts[1] as FixtureHost],
     domainXml: (uuid, name) => guestXml(lab, { uuid, name }),
     slowMigrations: (slow) => {
-      pace.slow = slow;
+      wires.slow = slow;
     },
     stop: async () => {
       for (const driver of drivers) await driver.stop();
@@ -43,14 +54,21 @@ export async function libvirtFixture(): Promise<LibvirtFixture> {
   };
 }
 
-function driverOf(host: LibvirtHost, lab: LibvirtLab, byName: (name: string) => LibvirtHost, pace: { slow: boolean }): LibvirtHypervisor {
+interface Surroundings {
+  lab: LibvirtLab;
+  byName: (name: string) => LibvirtHost;
+  wires: Wires;
+}
+
+function driverOf(host: LibvirtHost, { lab, byName, wires }: Surroundings, change: Partial<LibvirtHypervisorDeps> = {}): LibvirtHypervisor {
   return new LibvirtHypervisor({
     clock: systemClock,
     log: silentLogger,
     hostRoot: host.root,
     privateKeyFile: lab.privateKeyFile,
     peers: (node) => (node === 'nobody' ? undefined : { address: node, port: 22, user: 'root', hostKeys: [byName(node).hostKey] }),
-    transport: (peer) => paced(byName(peer.address).ssh(), pace),
+    transport: (peer) => wired(byName(peer.address).ssh(), wires),
+    ...change,
   });
 }
 
@@ -72,16 +90,19 @@ function toFixtureHost(host: LibvirtHost, hypervisor: LibvirtHypervisor, lab: Li
   };
 }
 
-/** The stream, with what we send slowed down while `pace.slow`. */
-function paced(stream: Duplex, pace: { slow: boolean }): Duplex {
+/** The stream, with what we send slowed down while `wires.slow`. */
+function wired(stream: Duplex, wires: Wires): Duplex {
   const brake = new Transform({
     transform(chunk: Buffer, _encoding, done: TransformCallback) {
-      if (pace.slow) systemClock.after(SLOW_CHUNK_MS, () => done(null, chunk));
+      if (wires.slow) systemClock.after(SLOW_CHUNK_MS, () => done(null, chunk));
       else done(null, chunk);
     },
   });
   brake.pipe(stream);
   stream.on('close', () => brake.destroy());
   brake.on('close', () => stream.destroy());
-  return Duplex.from({ writable: brake, readable: stream });
+  const wire = Duplex.from({ writable: brake, readable: stream });
+  wires.open.add(wire);
+  wire.on('close', () => wires.open.delete(wire));
+  return wire;
 }
