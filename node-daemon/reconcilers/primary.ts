@@ -48,6 +48,8 @@ export interface PrimaryDeps {
 /** Makes this node primary, or keeps it from being so, as planPrimary says, one step after the other. */
 export class PrimaryReconciler implements Reconciler {
   readonly #deps: PrimaryDeps;
+  readonly #released: Promise<void>;
+  #resolveReleased: () => void = () => undefined;
   #stopping = false;
   #reported: CoordinatorState | undefined;
   #freeSinceMs: number | undefined;
@@ -59,6 +61,7 @@ export class PrimaryReconciler implements Reconciler {
 
   constructor(deps: PrimaryDeps) {
     this.#deps = deps;
+    this.#released = new Promise((resolve) => (this.#resolveReleased = resolve));
   }
 
   /** The only key, after a change that may matter. */
@@ -67,14 +70,10 @@ export class PrimaryReconciler implements Reconciler {
     return matters ? [PRIMARY_KEY] : [];
   }
 
-  /** From now on this node gives up what it has. */
-  relinquish(): void {
+  /** From now on this node gives up what it has. Resolves when nothing is left. */
+  relinquish(): Promise<void> {
     this.#stopping = true;
-  }
-
-  /** Nothing is left to give up. */
-  get isReleased(): boolean {
-    return this.#deps.lease.view() === 'not-mine' && (this.#reported === 'secondary' || this.#reported === 'client');
+    return this.#released;
   }
 
   /** The lease is in doubt: whatever is under way ends at once, so that the address can go. */
@@ -91,7 +90,7 @@ export class PrimaryReconciler implements Reconciler {
       const plan = planPrimary(observed);
       try {
         await this.#say(observed, plan, lapsed);
-        if (plan.step === undefined) return toOutcome(plan);
+        if (plan.step === undefined) return this.#settled(observed, plan);
         this.#deps.log.info({ step: plan.step, state: plan.state, lease: observed.lease.kind }, 'primary takes a step');
         await this.#take(plan.step, observed, AbortSignal.any([signal, lapsed]));
         if (plan.step === 'contend' && this.#deps.lease.view() !== 'mine') return LOST_RACE;
@@ -101,6 +100,11 @@ export class PrimaryReconciler implements Reconciler {
       }
     }
     return { kind: 'recheck', afterMs: 1_000, why: 'many steps at once' };
+  }
+
+  #settled(observed: PrimaryObserved, plan: PrimaryPlan): Outcome {
+    if (this.#stopping && observed.lease.kind !== 'mine') this.#resolveReleased();
+    return toOutcome(plan);
   }
 
   async #observe(signal: AbortSignal): Promise<PrimaryObserved> {

@@ -4,7 +4,7 @@ import { vmId, type NodeName, type VmId } from '../../common/ids.ts';
 import type { ClusterMirror } from '../../common/operations/context.ts';
 import { readResource } from '../../common/operations/update-resource.ts';
 import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reconciler.ts';
-import { pathOf, type Versioned } from '../../common/schema/resources.ts';
+import { pathOf, type Kind, type Versioned } from '../../common/schema/resources.ts';
 import type { VmConsole } from '../../common/schema/vm-status.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { ConsoleChunk, ConsoleLogs, ConsolePosition } from '../drivers/console-log.ts';
@@ -40,6 +40,13 @@ export class VmConsoleReconciler implements Reconciler {
   constructor(deps: VmConsoleDeps) {
     this.#deps = deps;
     this.#limits = { linesMax: deps.linesMax, totalMaxBytes: TOTAL_MAX_BYTES, lineMaxBytes: LINE_MAX_BYTES };
+  }
+
+  /** VMs to look at after a change of this document: those that came to this node, and those that are gone. */
+  keysOf(kind: Kind, id: string): string[] {
+    const { mirror, node } = this.#deps;
+    if (kind === 'vm-status') return mirror.get(kind, id)?.doc.owner === node ? [id] : [];
+    return kind === 'vm' && mirror.get(kind, id) === undefined ? [id] : [];
   }
 
   async reconcile(key: string): Promise<Outcome> {

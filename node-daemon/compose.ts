@@ -1,0 +1,348 @@
+import { withTimeout, type Clock } from '../common/clock.ts';
+import { describeError } from '../common/errors.ts';
+import type { NodeName, VmId } from '../common/ids.ts';
+import type { Logger } from '../common/log.ts';
+import { createMirror, type Mirror } from '../common/mirror/mirror.ts';
+import type { OperationContext } from '../common/operations/context.ts';
+import { nodeOperations } from '../common/operations/node.ts';
+import { settlePrimaryWish } from '../common/operations/primary-wish.ts';
+import { vmOperations } from '../common/operations/vm.ts';
+import { Controller, type ControllerOptions, type KeySource } from '../common/reconcile/controller.ts';
+import { MIRRORED, RESOURCES, type MirroredKind } from '../common/schema/resources.ts';
+import type { Store } from '../common/store/store.ts';
+import { PVC_VERSION } from '../common/version.ts';
+import type { NodeConfig } from './config.ts';
+import { canonicalCidr, type AddressDriver } from './drivers/address.ts';
+import type { ApiService } from './drivers/api-service.ts';
+import type { ConsoleLogs } from './drivers/console-log.ts';
+import type { HostStatistics } from './drivers/host-statistics.ts';
+import type { Hypervisor } from './drivers/hypervisor.ts';
+import { DomainsReconciler } from './reconcilers/domains.ts';
+import { NodeStatusReporter } from './reconcilers/node-status.ts';
+import { PresenceReconciler } from './reconcilers/presence.ts';
+import { PrimaryLease } from './reconcilers/primary-lease.ts';
+import { PRIMARY_KEY, PrimaryReconciler } from './reconcilers/primary.ts';
+import { coalesce, CONSOLE_INTERVAL_MS, VmConsoleReconciler } from './reconcilers/vm-console.ts';
+import { VmReconciler } from './reconcilers/vm.ts';
+
+/** The world outside of the daemon, real or simulated. */
+export interface NodeParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly hypervisor: Hypervisor;
+  readonly addresses: AddressDriver;
+  readonly apiService: ApiService;
+  readonly statistics: HostStatistics;
+  readonly consoles: ConsoleLogs;
+  /** From 0 to 1, for the back-off of what failed. */
+  readonly jitter: () => number;
+  /** Differs with each start of the daemon. */
+  readonly instance: string;
+}
+
+/** One node's daemon, without its process. */
+export interface NodeDaemon {
+  /** Resolves when the node is registered, present and at work. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Gives up the primary role, says goodbye and ends, within a bounded time. The guests go on running. Safe to call twice. */
+  stop(): Promise<void>;
+  /** Ends all work at once and releases nothing, as a killed process does. For the simulator. */
+  abandon(): void;
+  /** How long ago the daemon last ended a round of its regular work, in milliseconds; for the watchdog. */
+  silentForMs(): number;
+  /** Where a live node is reached on the cluster network. */
+  addressOf(node: string): string | undefined;
+}
+
+/** VMs worked on at a time: most of the work is waiting for libvirt. */
+const VM_WORKERS = 32;
+
+/** The sweeps that prove that no event was missed, in milliseconds. */
+const VM_RESYNC_MS = 30_000;
+const DOMAINS_RESYNC_MS = 30_000;
+const CONSOLE_RESYNC_MS = 60_000;
+const PRIMARY_RESYNC_MS = 10_000;
+const PRESENCE_RESYNC_MS = 10_000;
+
+/** Nobody serves the API's address while a step of the primary waits to be repeated. */
+const PRIMARY_BACKOFF = { baseMs: 200, maxMs: 2_000 };
+
+/** A hand-over at the end of the daemon waits for the successor's API, then for the end of the own one. */
+const RELINQUISH_LIMIT_MS = 20_000;
+
+/** Each of the other parts of the end, in milliseconds: one call to the store or to libvirt. */
+const STOP_PART_LIMIT_MS = 10_000;
+
+type ClusterMirrorImpl = Mirror<typeof RESOURCES, MirroredKind>;
+
+/** Everything that one node runs, made and connected; nothing has happened yet. */
+class Node implements NodeDaemon {
+  readonly #config: NodeConfig;
+  readonly #parts: NodeParts;
+  readonly #mirror: ClusterMirrorImpl;
+  readonly #context: OperationContext;
+  readonly #status: NodeStatusReporter;
+  readonly #presence: PresenceReconciler;
+  readonly #lease: PrimaryLease;
+  readonly #primary: PrimaryReconciler;
+  readonly #vms: VmReconciler;
+  readonly #controllers: { vm: Controller; domains: Controller; console: Controller; primary: Controller; presence: Controller };
+  #ended: Promise<void> | undefined;
+
+  constructor(config: NodeConfig, parts: NodeParts) {
+    this.#config = config;
+    this.#parts = parts;
+    const { store, clock, log } = parts;
+    this.#mirror = createMirror({ store, clock, log, table: RESOURCES, kinds: MIRRORED });
+    const placement = { selector: config.placement.selector, reserveMib: config.placement.reserve_mib };
+    this.#context = { store, clock, mirror: this.#mirror, placement };
+    this.#status = createStatus(config, parts, this.#mirror);
+    this.#presence = new PresenceReconciler({ store, presence: { node: config.node, instance: parts.instance, address: config.address, version: PVC_VERSION } });
+    this.#lease = new PrimaryLease({ node: config.node, instance: parts.instance, store, clock, log, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000 });
+    this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status });
+    this.#vms = createVms(config, parts, this.#context, (uuid) => this.#controllers.vm.enqueue(uuid));
+    this.#controllers = {
+      vm: this.#vmController(),
+      domains: this.#domainsController(),
+      console: this.#consoleController(),
+      primary: this.#primaryController(),
+      presence: this.#presenceController(),
+    };
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { store, hypervisor, consoles } = this.#parts;
+    const { node, coordinators, initial_domain_state: initial } = this.#config;
+    await store.start(signal);
+    await this.#mirror.start(signal);
+    await nodeOperations(this.#context).register(node, initial === 'ready' ? 'ready' : 'flush');
+    await this.#status.start(coordinators.includes(node) ? 'secondary' : 'client');
+    await this.#lease.removePredecessor();
+    this.#lease.start();
+    await consoles.start(signal);
+    // Before libvirt: the API's address must not wait for it.
+    this.#controllers.primary.start();
+    await hypervisor.start(signal);
+    await this.#vms.refreshLocal();
+    await this.#status.refresh();
+    for (const vm of await consoles.list()) this.#controllers.console.enqueue(vm);
+    this.#controllers.presence.start();
+    this.#controllers.vm.start();
+    this.#lookAtHost();
+    this.#controllers.domains.start();
+    this.#controllers.console.start();
+    await this.#status.setDaemon('run');
+    this.#parts.log.info({ node }, 'node is at work');
+  }
+
+  stop(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  abandon(): void {
+    this.#lease.stop();
+    void this.#status.stop();
+    for (const controller of Object.values(this.#controllers)) void controller.stop();
+    void this.#vms.stop();
+    void this.#mirror.stop();
+  }
+
+  silentForMs(): number {
+    return this.#status.silentForMs();
+  }
+
+  addressOf(node: string): string | undefined {
+    return this.#mirror.get('presence', node)?.doc.address;
+  }
+
+  async #end(): Promise<void> {
+    const { vm, domains, console, primary, presence } = this.#controllers;
+    const { hypervisor, consoles, store } = this.#parts;
+    await this.#part('the announcement', () => this.#status.setDaemon('shutdown'));
+    await this.#part('the primary role', () => this.#relinquish(), RELINQUISH_LIMIT_MS);
+    const working = [primary, domains, vm, console, presence];
+    await Promise.all(working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop())));
+    await this.#part('migrations', () => this.#vms.stop());
+    await this.#part('libvirt', () => hypervisor.stop());
+    await this.#part('consoles', () => consoles.stop());
+    await this.#part('the last status', () => this.#status.setDaemon('stop'));
+    await this.#part('the lease', () => this.#lease.release());
+    await this.#part('the presence', () => this.#presence.release());
+    this.#lease.stop();
+    await this.#status.stop();
+    await this.#mirror.stop();
+    await this.#part('the session', () => store.stop());
+  }
+
+  /** What cannot be released is left to the end of the session. */
+  async #part(what: string, work: () => Promise<void>, timeoutMs = STOP_PART_LIMIT_MS): Promise<void> {
+    try {
+      await withTimeout(this.#parts.clock, { timeoutMs, what }, work);
+    } catch (error) {
+      this.#parts.log.warn({ what, why: describeError(error) }, 'a part of the daemon did not end cleanly');
+    }
+  }
+
+  async #relinquish(): Promise<void> {
+    const released = this.#primary.relinquish();
+    this.#controllers.primary.enqueue(PRIMARY_KEY);
+    await released;
+  }
+
+  #controller(options: Pick<ControllerOptions, 'name' | 'reconciler' | 'sources' | 'keys' | 'workers' | 'resyncMs' | 'backoff'>): Controller {
+    const { clock, log, jitter } = this.#parts;
+    return new Controller({ clock, log, jitter, ...options });
+  }
+
+  #changes(keysOf: (kind: MirroredKind, id: string) => readonly string[]): KeySource {
+    return (enqueue) =>
+      this.#mirror.onChange((kind, id) => {
+        for (const key of keysOf(kind, id)) enqueue(key);
+      });
+  }
+
+  /** Everything is looked at again when the mirror has caught up. */
+  #whenFresh(keys: () => Iterable<string>): KeySource {
+    return (enqueue) =>
+      this.#mirror.onFreshness((fresh) => {
+        if (fresh) for (const key of keys()) enqueue(key);
+      });
+  }
+
+  #vmController(): Controller {
+    const vms = this.#vms;
+    const keys = (): readonly VmId[] => vms.keys();
+    const domains: KeySource = () =>
+      this.#parts.hypervisor.listen({
+        domain: (uuid) => vms.noticed(uuid),
+        connection: (state) => {
+          if (state === 'connected') this.#lookAtHost();
+        },
+      });
+    const sources = [this.#changes((kind, id) => vms.keysOf(kind, id)), this.#whenFresh(keys), domains];
+    return this.#controller({ name: 'vm', reconciler: vms, sources, keys, workers: VM_WORKERS, resyncMs: VM_RESYNC_MS });
+  }
+
+  /** libvirt was away: nobody told what happened meanwhile. */
+  #lookAtHost(): void {
+    this.#vms.refreshLocal().then(
+      () => {
+        for (const uuid of this.#vms.keys()) this.#controllers.vm.enqueue(uuid);
+      },
+      (error: unknown) => this.#parts.log.warn({ why: describeError(error) }, 'the domains of this host could not be listed; the sweep looks again'),
+    );
+  }
+
+  #domainsController(): Controller {
+    const { node, flush } = this.#config;
+    const { clock, log } = this.#parts;
+    const reconciler = new DomainsReconciler({
+      me: node,
+      mirror: this.#mirror,
+      context: this.#context,
+      operations: vmOperations(this.#context),
+      clock,
+      log,
+      parallel: flush.parallel,
+      report: (domains) => this.#status.setDomains(domains),
+    });
+    const keys = (): readonly NodeName[] => [node];
+    const sources = [this.#changes((kind, id) => reconciler.keysOf(kind, id)), this.#whenFresh(keys)];
+    return this.#controller({ name: 'domains', reconciler, sources, keys, workers: 1, resyncMs: DOMAINS_RESYNC_MS });
+  }
+
+  #consoleController(): Controller {
+    const { node, vm } = this.#config;
+    const { clock, store, consoles } = this.#parts;
+    const mirror = this.#mirror;
+    const reconciler = new VmConsoleReconciler({ node, store, mirror, consoles, linesMax: vm.console_lines_max });
+    const keys = function* (): Iterable<string> {
+      for (const [uuid, { doc }] of mirror.all('vm-status')) if (doc.owner === node) yield uuid;
+    };
+    const files: KeySource = (enqueue) => {
+      const notify = coalesce(clock, CONSOLE_INTERVAL_MS, enqueue);
+      const unlisten = consoles.listen(notify);
+      return () => {
+        unlisten();
+        notify.stop();
+      };
+    };
+    const sources = [this.#changes((kind, id) => reconciler.keysOf(kind, id)), this.#whenFresh(keys), files];
+    return this.#controller({ name: 'vm-console', reconciler, sources, keys, workers: 4, resyncMs: CONSOLE_RESYNC_MS });
+  }
+
+  #primaryController(): Controller {
+    const keys = (): readonly string[] => [PRIMARY_KEY];
+    const lapses: KeySource = (enqueue) =>
+      this.#lease.onLapse(() => {
+        this.#primary.lapse();
+        enqueue(PRIMARY_KEY);
+      });
+    const sources = [this.#changes((kind, id) => this.#primary.keysOf(kind, id)), this.#whenFresh(keys), lapses];
+    return this.#controller({ name: 'primary', reconciler: this.#primary, sources, keys, workers: 1, resyncMs: PRIMARY_RESYNC_MS, backoff: PRIMARY_BACKOFF });
+  }
+
+  #presenceController(): Controller {
+    const { node } = this.#config;
+    const keys = (): readonly string[] => [node];
+    const sessions: KeySource = (enqueue) => this.#parts.store.listen({ session: (state) => (state === 'connected' ? enqueue(node) : undefined) });
+    const sources = [this.#changes((kind, id) => (kind === 'presence' && id === node ? [node] : [])), sessions];
+    return this.#controller({ name: 'presence', reconciler: this.#presence, sources, keys, workers: 1, resyncMs: PRESENCE_RESYNC_MS });
+  }
+}
+
+function createStatus(config: NodeConfig, parts: NodeParts, mirror: ClusterMirrorImpl): NodeStatusReporter {
+  const { store, hypervisor, statistics, clock, log } = parts;
+  return new NodeStatusReporter({
+    me: config.node,
+    store,
+    mirror,
+    hypervisor,
+    statistics,
+    clock,
+    log,
+    pvcVersion: PVC_VERSION,
+    keepaliveIntervalMs: config.keepalive_interval_s * 1_000,
+  });
+}
+
+function createPrimary(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; lease: PrimaryLease; status: NodeStatusReporter }): PrimaryReconciler {
+  const wanted = config.floating === undefined ? undefined : canonicalCidr(config.floating.address);
+  return new PrimaryReconciler({
+    me: config.node,
+    coordinators: config.coordinators,
+    mirror: own.context.mirror,
+    lease: own.lease,
+    addresses: parts.addresses,
+    floating: config.floating,
+    isFloating: (listed) => listed === wanted,
+    apiService: parts.apiService,
+    clock: parts.clock,
+    log: parts.log,
+    report: (state) => own.status.setCoordinator(state),
+    settleWish: (generation) => settlePrimaryWish(own.context, generation),
+  });
+}
+
+function createVms(config: NodeConfig, parts: NodeParts, context: OperationContext, enqueue: (uuid: VmId) => void): VmReconciler {
+  return new VmReconciler({
+    me: config.node,
+    store: parts.store,
+    mirror: context.mirror,
+    hypervisor: parts.hypervisor,
+    operations: vmOperations(context),
+    clock: parts.clock,
+    log: parts.log,
+    shutdownTimeoutMs: config.vm.shutdown_timeout_s * 1_000,
+    migrationTimeoutMs: config.migration.timeout_s * 1_000,
+    consoleDirectory: config.vm.console_directory,
+    enqueue,
+  });
+}
+
+/** The only place where a node is put together. */
+export function composeNode(config: NodeConfig, parts: NodeParts): NodeDaemon {
+  return new Node(config, parts);
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../common/clock.ts';
+import { describeError } from '../common/errors.ts';
+import { randomToken } from '../common/ids.ts';
+import type { Logger } from '../common/log.ts';
+import { run } from '../common/process.ts';
+import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
+import { composeNode, type NodeDaemon } from './compose.ts';
+import type { NodeConfig } from './config.ts';
+import { IpAddressDriver } from './drivers/address.ts';
+import { createApiService } from './drivers/api-service.ts';
+import { FileConsoleLogs } from './drivers/console-log.ts';
+import { ProcHostStatistics } from './drivers/host-statistics.ts';
+import { parseKnownHosts } from './drivers/known-hosts.ts';
+import { LibvirtHypervisor, type Peer } from './drivers/libvirt-hypervisor.ts';
+import { PidLock } from './drivers/pid-lock.ts';
+import { releaseHost } from './release.ts';
+
+const PID_FILE = 'pvcd.pid';
+
+const INSTANCE_BYTES = 8;
+
+/** The daemon of this very host, on its real components. */
+export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
+  const clock = systemClock;
+  const addresses = new IpAddressDriver({ run, log });
+  const store = new ZooKeeperStore({ hosts: config.zookeeper.hosts, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000, clock, log });
+  const peers = (node: string): Peer | undefined => peerOf(config, log, { node, address: daemon.addressOf(node) });
+  const daemon = composeNode(config, {
+    store,
+    clock,
+    log,
+    addresses,
+    hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file }),
+    apiService: createApiService(config.api_service, run),
+    statistics: new ProcHostStatistics(process.arch),
+    consoles: new FileConsoleLogs({ directory: config.vm.console_directory, log }),
+    jitter: randomFraction,
+    instance: randomToken(INSTANCE_BYTES),
+  });
+  return withPidLock(new PidLock(config.run_directory, PID_FILE), daemon);
+}
+
+/** Removes what a daemon of this host may have left on it. */
+export async function releaseThisHost(config: NodeConfig, log: Logger): Promise<void> {
+  await releaseHost(config, { addresses: new IpAddressDriver({ run, log }), log });
+}
+
+function withPidLock(lock: PidLock, daemon: NodeDaemon): NodeDaemon {
+  return {
+    async start(signal) {
+      await lock.acquire();
+      await daemon.start(signal);
+    },
+    async stop() {
+      await daemon.stop();
+      await lock.release();
+    },
+    abandon: () => daemon.abandon(),
+    silentForMs: () => daemon.silentForMs(),
+    addressOf: (node) => daemon.addressOf(node),
+  };
+}
+
+/** The file is read for each connection, so that a node that joins is known without a restart. */
+function peerOf(config: NodeConfig, log: Logger, peer: { node: string; address: string | undefined }): Peer | undefined {
+  const { ssh } = config;
+  if (peer.address === undefined) return undefined;
+  try {
+    const keys = parseKnownHosts(readFileSync(ssh.known_hosts_file, 'utf8')).get(peer.node);
+    return keys === undefined ? undefined : { address: peer.address, port: ssh.port, user: ssh.user, hostKeys: keys };
+  } catch (error) {
+    log.warn({ file: ssh.known_hosts_file, why: describeError(error) }, 'the keys of the other nodes cannot be read');
+    return undefined;
+  }
+}
+
+/** From 0 to 1. */
+function randomFraction(): number {
+  return Number.parseInt(randomToken(4), 16) / 0xffff_ffff;
+}
