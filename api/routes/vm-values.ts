@@ -25,7 +25,7 @@ export const NAME_MAX_CHARS = 255;
 /** The values that more than one route knows. */
 export const VM_VALUES = {
   vm: text(freeText(NAME_MAX_CHARS), 'Name or UUID of the VM, exactly.'),
-  xml: text(z.string().max(XML_MAX_BYTES, `must have at most ${XML_MAX_BYTES} characters`), 'Libvirt domain definition.'),
+  xml: text(z.string(), `Libvirt domain definition, at most ${XML_MAX_BYTES} bytes.`),
   node: optionalText(freeText(NAME_MAX_CHARS), 'Node to use; one is chosen when it is missing, unknown, or cannot take the VM.'),
   selector: optionalText(
     z.union([selector, z.enum(['none', 'None']).transform(() => undefined)]),
