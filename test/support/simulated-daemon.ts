@@ -1,0 +1,95 @@
+import type { Clock } from '../../common/clock.ts';
+import type { Logger } from '../../common/log.ts';
+import type { Store } from '../../common/store/store.ts';
+import { composeNode, type NodeDaemon } from '../../node-daemon/compose.ts';
+import { nodeConfig } from '../../node-daemon/config.ts';
+import type { AddressDriver } from '../../node-daemon/drivers/address.ts';
+import type { ApiService } from '../../node-daemon/drivers/api-service.ts';
+import type { ConsoleLogs } from '../../node-daemon/drivers/console-log.ts';
+import type { HostStatistics } from '../../node-daemon/drivers/host-statistics.ts';
+import type { Hypervisor } from '../../node-daemon/drivers/hypervisor.ts';
+import type { SimulatedHost } from './simulated-hosts.ts';
+
+export interface DaemonParts {
+  store: Store;
+  hypervisor: Hypervisor;
+  clock: Clock;
+  log: Logger;
+  host: SimulatedHost;
+  instance: string;
+  random: () => number;
+  initial: 'ready' | 'flushed';
+  coordinators: readonly string[];
+  parallel: number;
+}
+
+export const FLOATING_ADDRESS = '10.0.0.100/24';
+
+/** What `ip` takes, and what the API takes until it answers. */
+const ADDRESS_MS = 3;
+const API_START_MS = 1_500;
+
+/** The whole daemon, as node-daemon/main.ts puts it together, over a simulated host. */
+export function composeDaemon(parts: DaemonParts): NodeDaemon {
+  const { store, hypervisor, clock, log, host, instance, random } = parts;
+  const config = nodeConfig.parse({
+    node: host.name,
+    address: '10.0.0.1',
+    coordinators: [...parts.coordinators],
+    zookeeper: { hosts: ['127.0.0.1:2181'], session_timeout_s: 10 },
+    floating: { address: FLOATING_ADDRESS, device: 'eth0' },
+    initial_domain_state: parts.initial,
+    flush: { parallel: parts.parallel },
+    placement: { reserve_mib: 0 },
+  });
+  const driver = { addresses: addressesOf(host, clock), apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
+  return composeNode(config, { store, hypervisor, clock, log, jitter: random, instance, ...driver });
+}
+
+function addressesOf(host: SimulatedHost, clock: Clock): AddressDriver {
+  const after = (): Promise<void> => new Promise((resolve) => void clock.after(ADDRESS_MS, resolve));
+  return {
+    add: async (cidr) => {
+      await after();
+      host.setAddress(cidr, true);
+    },
+    remove: async (cidr) => {
+      await after();
+      host.setAddress(cidr, false);
+    },
+    list: async () => [...host.addresses],
+  };
+}
+
+function apiOf(host: SimulatedHost, clock: Clock): ApiService {
+  return {
+    start: async () => {
+      if (!host.apiRuns) await new Promise<void>((resolve) => void clock.after(API_START_MS, resolve));
+      host.apiRuns = true;
+    },
+    stop: async () => {
+      host.apiRuns = false;
+    },
+    state: async () => (host.apiRuns ? 'running' : 'stopped'),
+  };
+}
+
+function statisticsOf(host: SimulatedHost): HostStatistics {
+  return {
+    facts: async () => ({ cpuCount: 8, kernel: '6.12.0', os: 'Debian GNU/Linux 13', arch: 'x86_64' }),
+    load: async () => {
+      const usedMib = Math.min(host.memoryMib, host.allocatedMib());
+      return { load: host.load, memoryTotalMib: host.memoryMib, memoryUsedMib: usedMib, memoryFreeMib: host.memoryMib - usedMib };
+    },
+  };
+}
+
+/** Consoles are tested on their own. */
+const silentConsoles: ConsoleLogs = {
+  start: async () => undefined,
+  stop: async () => undefined,
+  listen: () => () => undefined,
+  list: async () => [],
+  read: async () => undefined,
+  remove: async () => undefined,
+};

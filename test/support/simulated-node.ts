@@ -1,0 +1,95 @@
+import type { Logger } from '../../common/log.ts';
+import { MemoryStore } from '../../common/store/memory-store.ts';
+import type { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
+import type { NodeDaemon } from '../../node-daemon/compose.ts';
+import { composeDaemon } from './simulated-daemon.ts';
+import { FaultPoints, FaultStore, MortalClock, withFaults } from './simulated-faults.ts';
+import type { SimulatedHost } from './simulated-hosts.ts';
+import { SimulatedHypervisor } from './simulated-hypervisor.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** How long systemd waits before it starts a daemon that was killed. */
+const RESTART_MS = 1_000;
+
+export interface SimulatedNodeDeps {
+  host: SimulatedHost;
+  clock: VirtualClock;
+  zookeeper: MemoryZooKeeper;
+  log: Logger;
+  random: () => number;
+  initial: 'ready' | 'flushed';
+  coordinators: readonly string[];
+  parallel: number;
+}
+
+interface Life {
+  daemon: NodeDaemon;
+  clock: MortalClock;
+  hypervisor: SimulatedHypervisor;
+  ending: AbortController;
+}
+
+/** One host with its daemon, which may be started, ended and killed at any time. */
+export class SimulatedNode {
+  readonly host: SimulatedHost;
+  readonly points: FaultPoints;
+  readonly #deps: SimulatedNodeDeps;
+  #life: Life | undefined;
+  #lives = 0;
+
+  constructor(deps: SimulatedNodeDeps) {
+    this.#deps = deps;
+    this.host = deps.host;
+    const { clock, zookeeper, host } = deps;
+    this.points = new FaultPoints({ clock, zookeeper, name: host.name, kill: () => this.killAndRestart() });
+  }
+
+  get runs(): boolean {
+    return this.#life !== undefined;
+  }
+
+  /** Begins the daemon's start; a failed one is repeated as systemd would. */
+  boot(): void {
+    if (this.#life !== undefined) return;
+    const { host, zookeeper, log, random, initial, coordinators, parallel } = this.#deps;
+    const clock = new MortalClock(this.#deps.clock);
+    const hypervisor = new SimulatedHypervisor(host);
+    const store = new FaultStore(new MemoryStore({ zookeeper, clock, name: host.name }), this.points);
+    this.#lives += 1;
+    const instance = `${host.name}-${this.#lives}`;
+    const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), clock, log, host, instance, random, initial, coordinators, parallel });
+    const life: Life = { daemon, clock, hypervisor, ending: new AbortController() };
+    this.#life = life;
+    daemon.start(life.ending.signal).catch((error: unknown) => {
+      log.warn({ node: host.name, error: String(error) }, 'daemon could not start');
+      if (this.#life === life) this.killAndRestart();
+    });
+  }
+
+  /** SIGKILL: nothing of it runs on. */
+  kill(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#life = undefined;
+    life.clock.kill();
+    this.#deps.zookeeper.crash(this.host.name);
+    life.hypervisor.kill();
+  }
+
+  killAndRestart(): void {
+    this.kill();
+    this.#deps.clock.after(RESTART_MS, () => this.boot());
+  }
+
+  /** SIGTERM. */
+  async terminate(): Promise<void> {
+    const life = this.#life;
+    if (life === undefined) return;
+    await life.daemon.stop();
+    if (this.#life === life) this.#life = undefined;
+  }
+
+  cutLinks(): void {
+    this.#life?.hypervisor.cutLinks();
+  }
+}
