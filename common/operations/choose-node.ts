@@ -1,9 +1,8 @@
-import { occupancyOf, pairVms, place, reasonAgainst, type Placement, type PlacementNode } from '../domain/placement.ts';
+import { occupancyOf, place, reasonAgainst, type Placement, type PlacementNode, type PlacementVm } from '../domain/placement.ts';
 import { AppError } from '../errors.ts';
-import { nodeName, type NodeName } from '../ids.ts';
+import { nodeName, type NodeName, type VmId } from '../ids.ts';
 import type { Selector, VmSpec } from '../schema/vm.ts';
 import type { ClusterMirror, OperationContext } from './context.ts';
-import { vmStatusOf } from './find-vm.ts';
 
 type Context = Pick<OperationContext, 'mirror' | 'placement'>;
 
@@ -44,17 +43,19 @@ export function reasonAgainstNode(context: Context, choice: NodeChoice & { wante
 
 function placementRequest(context: Context, choice: NodeChoice): Parameters<typeof place>[0] {
   const { mirror, placement } = context;
-  const others = function* (): ReturnType<typeof pairVms> {
-    for (const pair of pairVms(mirror.all('vm').values(), (uuid) => vmStatusOf(mirror, uuid))) if (pair.spec.uuid !== choice.vm.uuid) yield pair;
-  };
   return {
     vm: choice.vm,
     nodes: placementNodes(mirror),
-    occupancy: occupancyOf(others()),
+    occupancy: occupancyOf(othersThan(mirror, choice.vm.uuid)),
     selector: choice.selector ?? choice.vm.selector ?? placement.selector,
     reserveMib: placement.reserveMib,
     exclude: choice.exclude ?? [],
   };
+}
+
+function* othersThan(mirror: ClusterMirror, uuid: VmId): Generator<PlacementVm> {
+  const statuses = mirror.all('vm-status');
+  for (const { doc } of mirror.all('vm').values()) if (doc.uuid !== uuid) yield { spec: doc, status: statuses.get(doc.uuid)?.doc };
 }
 
 function placementNodes(mirror: ClusterMirror): PlacementNode[] {
