@@ -5,9 +5,9 @@ import { systemClock } from '../../common/clock.ts';
 import { silentLogger } from '../../common/log.ts';
 import { ZooKeeperStore } from '../../common/store/zookeeper-store.ts';
 import { startZooKeeper, type Ensemble } from '../support/zookeeper-server.ts';
-import { startApi } from './api-process.ts';
+import { startApi, type ApiProcess } from './api-process.ts';
 import type { SceneBench } from './bench.ts';
-import type { Figure } from './figure.ts';
+import { figure, type Figure } from './figure.ts';
 import { seedNodes, seedVms } from './seed.ts';
 
 const SESSION_TIMEOUT_MS = 30_000;
@@ -37,6 +37,13 @@ export async function runSceneBenches(benches: readonly SceneBench[], report: (f
   }
 }
 
+/** The API prepares the text of each VM in the background after its start, or when it is first asked for. The figures are those afterwards. */
+async function firstList(api: ApiProcess, vmCount: number): Promise<Figure> {
+  const reply = await api.client.get('/api/v1/vm');
+  if (reply.status !== 200) throw new Error(`status ${reply.status}: ${reply.body.slice(0, 300)}`);
+  return figure(`vm-list-first-${vmCount}`, reply.elapsedMs, 'ms', null);
+}
+
 interface Run {
   benches: readonly SceneBench[];
   ensemble: Ensemble;
@@ -49,6 +56,7 @@ async function runAt(vmCount: number, { benches, ensemble, store, folder, report
   const zookeeper = ensemble.hosts[0] ?? '';
   const api = await startApi(folder, zookeeper);
   try {
+    report([await firstList(api, vmCount)]);
     for (const bench of benches.filter((one) => one.vmCounts.includes(vmCount))) report(await bench.measure({ vmCount, zookeeper, store, api }));
   } finally {
     await api.stop();
