@@ -72,6 +72,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #peerLinks = new Map<string, PeerLink>();
   readonly #migrations = new Map<VmId, OutgoingMigration | 'starting'>();
   readonly #stopping = new AbortController();
+  #tidying: Promise<void> = Promise.resolve();
 
   constructor(deps: LibvirtHypervisorDeps) {
     this.#deps = deps;
@@ -86,7 +87,9 @@ export class LibvirtHypervisor implements Hypervisor {
 
   /** Resolves whether libvirt answers or not: listeners are told when it does. */
   async start(signal: AbortSignal): Promise<void> {
+    await this.#prepareFolders();
     await this.#session.start(signal);
+    await this.#tidying;
   }
 
   /** Ends the migrations that are under way; their guests stay here. */
@@ -265,12 +268,12 @@ export class LibvirtHypervisor implements Hypervisor {
     const redefined = event === LIFECYCLE_EVENT.defined || event === LIFECYCLE_EVENT.undefined || event === LIFECYCLE_EVENT.started;
     if (redefined) this.#marks.forget(uuid);
     const arrivedOrGone = event === LIFECYCLE_EVENT.resumed || event === LIFECYCLE_EVENT.stopped;
-    if (arrivedOrGone) this.#inBackground(this.#removeMemorySockets(name), 'a migration socket could not be removed');
+    if (arrivedOrGone) void this.#inBackground(this.#removeMemorySockets(name), 'a migration socket could not be removed');
   }
 
   #onConnection(state: 'connected' | 'lost'): void {
     this.#marks.forgetAll();
-    if (state === 'connected') this.#inBackground(this.#tidy(), 'the migration folders could not be prepared');
+    if (state === 'connected') this.#tidying = this.#inBackground(this.#tidy(), 'the migration sockets could not be tidied');
     this.#tell({ connection: state });
   }
 
@@ -281,14 +284,19 @@ export class LibvirtHypervisor implements Hypervisor {
     }
   }
 
-  #inBackground(work: Promise<void>, failed: string): void {
-    work.catch((error: unknown) => this.#deps.log.warn({ reason: describeError(error) }, failed));
+  async #inBackground(work: Promise<void>, failed: string): Promise<void> {
+    await work.catch((error: unknown) => this.#deps.log.warn({ reason: describeError(error) }, failed));
   }
 
-  /** Makes the folders, and removes the sockets of migrations that ended while we were not looking. */
+  /** Before the first connection, when no migration can be under way: an earlier daemon's control sockets lead nowhere. */
+  async #prepareFolders(): Promise<void> {
+    const work = prepareMigrationFolders(this.#hostRoot).then(() => removeControlSockets(this.#hostRoot));
+    await this.#inBackground(work, 'the folders for migrations could not be made');
+  }
+
+  /** Removes the memory sockets of migrations that ended while we were not looking; libvirt may have made its folder anew. */
   async #tidy(): Promise<void> {
     await prepareMigrationFolders(this.#hostRoot);
-    if (this.#migrations.size === 0) await removeControlSockets(this.#hostRoot);
     const names = [...(await findMemorySockets(this.#hostRoot)).keys()];
     if (names.length === 0) return;
     const incoming = new Set((await this.list()).filter((domain) => domain.incoming).map((domain) => domain.name));

@@ -11,6 +11,7 @@ const SUBSCRIBE_LIMIT: CallLimit = { timeoutMs: 15_000 };
 
 export interface SessionListener {
   event(event: LibvirtEvent): void;
+  /** Not told of the end that `stop` makes. */
   state(state: 'connected' | 'lost'): void;
 }
 
@@ -60,7 +61,7 @@ export class LibvirtSession {
         waitMs = BACKOFF_MS.first;
         await opened.closed;
         this.#connection = undefined;
-        this.#listener.state('lost');
+        if (!signal.aborted) this.#listener.state('lost');
       }
       // Only the end of the session cancels this wait, and the loop's condition sees that.
       await delay(clock, waitMs, signal).catch(() => undefined);

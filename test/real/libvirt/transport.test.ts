@@ -110,7 +110,7 @@ describe('libvirt on real hosts', () => {
       await alpha.destroy(uuid);
       ended += 1;
     });
-    await alpha.hostInfo();
+    await alpha.find(newVmId());
     expect(ended).toBe(0);
     await Promise.all(destroys);
   });
