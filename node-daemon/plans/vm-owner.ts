@@ -27,7 +27,7 @@ function aliveStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
   const { power } = spec.doc;
   if (status.phase.kind === 'migrating') return migratingStep(view, spec, status);
   if (!wantsToRun(spec.doc)) return view.fresh ? offStep(view, spec, status) : waitForFreshness();
-  if (status.phase.kind === 'shutting-down') return shuttingDownStep(view, spec, status);
+  if (status.phase.kind === 'shutting-down') return view.fresh ? shuttingDownStep(view, spec, status) : waitForFreshness();
   if (power.action === 'restart' && status.powerGeneration < power.generation) return beginShutdown(view, spec, status, 'start');
   if (view.domain?.state === 'paused' && status.phase.kind === 'starting') return { kind: 'recheck', afterMs: 500, why: 'the guest is starting' };
   if (status.phase.kind !== 'running') return running(spec, status);
@@ -144,7 +144,7 @@ function goneStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
     case 'running':
       return endedByItself(view, spec, status);
     case 'shutting-down':
-      return afterShutdown(spec, status, phase.next);
+      return afterShutdown(view, spec, status, phase.next);
     case 'migrating':
       return departedStep(view, spec, status, phase);
     case 'stopped':
@@ -179,10 +179,12 @@ function endedByItself(view: VmView, spec: Spec, status: VmStatus): VmStep {
   }
 }
 
-function afterShutdown(spec: Spec, status: VmStatus, next: AfterShutdown): VmStep {
+/** Before the guest starts again, the definition goes that still says how its last run ended. */
+function afterShutdown(view: VmView, spec: Spec, status: VmStatus, next: AfterShutdown): VmStep {
   const runs = wantsToRun(spec.doc);
   if (next === 'relocate' && runs) return release(spec, status, { kind: 'relocating' });
   if (!runs) return release(spec, status, { kind: 'stopped' });
+  if (view.domain !== undefined) return { kind: 'forget' };
   return writeStatus(spec, { ...status, phase: { kind: 'starting' }, powerGeneration: spec.doc.power.generation, startedVersion: null });
 }
 
