@@ -130,8 +130,9 @@ export async function finishRemoval(context: OperationContext, uuid: VmId): Prom
   if (status !== undefined) await removeResource(context, { kind: 'vm-status', id: uuid }, status.version);
   const console = await context.store.read(pathOf('vm-console', uuid));
   if (console !== undefined) await removeResource(context, { kind: 'vm-console', id: uuid }, console.version);
-  await removeResource(context, { kind: 'vm', id: uuid }, vm.version);
+  // Whoever sees that the VM is gone may use its name at once.
   await releaseName(context, vm.doc.name, uuid);
+  await removeResource(context, { kind: 'vm', id: uuid }, vm.version);
 }
 
 /** Makes the name point at the VM, unless a VM has it. An entry whose VM never came is taken over. */
