@@ -78,6 +78,9 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   secondary: ({ node }, step) => node.setCoordinator(needed(step.node, 'node'), 'secondary'),
 };
 
+/** What the ensemble holds is in every mirror after this: a person who looks sees it. */
+const SEEN_BY_ALL_MS = 20;
+
 type WorldAction = (cluster: SimulatedCluster, step: ScriptStep) => void | Promise<void>;
 
 /** What happens to hosts, daemons, guests and the store. */
@@ -124,6 +127,7 @@ const WORLD: Readonly<Record<string, WorldAction>> = {
   until: async (cluster, step) => {
     try {
       await cluster.until(() => differences(cluster, step).length === 0, step.withinMs ?? 30_000, JSON.stringify(step));
+      await cluster.advance(SEEN_BY_ALL_MS);
     } catch (error) {
       if (error instanceof Error) error.message += `\n${differences(cluster, step).join('\n')}`;
       throw error;

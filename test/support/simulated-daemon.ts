@@ -25,6 +25,8 @@ export interface DaemonParts {
 
 export const FLOATING_ADDRESS = '10.0.0.100/24';
 
+export const FLOATING = { address: FLOATING_ADDRESS, device: 'eth0' };
+
 /** What `ip` takes, and what the API takes until it answers. */
 const ADDRESS_MS = 3;
 const API_START_MS = 1_500;
@@ -37,7 +39,7 @@ export function composeDaemon(parts: DaemonParts): NodeDaemon {
     address: '10.0.0.1',
     coordinators: [...parts.coordinators],
     zookeeper: { hosts: ['127.0.0.1:2181'], session_timeout_s: 10 },
-    floating: { address: FLOATING_ADDRESS, device: 'eth0' },
+    floating: FLOATING,
     initial_domain_state: parts.initial,
     flush: { parallel: parts.parallel },
     placement: { reserve_mib: 0 },
@@ -46,7 +48,7 @@ export function composeDaemon(parts: DaemonParts): NodeDaemon {
   return composeNode(config, { store, hypervisor, clock, log, jitter: random, instance, ...driver });
 }
 
-function addressesOf(host: SimulatedHost, clock: Clock): AddressDriver {
+export function addressesOf(host: SimulatedHost, clock: Clock): AddressDriver {
   const after = (): Promise<void> => new Promise((resolve) => void clock.after(ADDRESS_MS, resolve));
   return {
     add: async (cidr) => {

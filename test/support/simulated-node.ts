@@ -2,7 +2,8 @@ import type { Logger } from '../../common/log.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
 import type { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import type { NodeDaemon } from '../../node-daemon/compose.ts';
-import { composeDaemon } from './simulated-daemon.ts';
+import { releaseHost } from '../../node-daemon/release.ts';
+import { addressesOf, composeDaemon, FLOATING } from './simulated-daemon.ts';
 import { FaultPoints, FaultStore, MortalClock, withFaults } from './simulated-faults.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedHypervisor } from './simulated-hypervisor.ts';
@@ -10,6 +11,9 @@ import type { VirtualClock } from './virtual-clock.ts';
 
 /** How long systemd waits before it starts a daemon that was killed. */
 const RESTART_MS = 1_000;
+
+/** What it takes systemd to run the release of a daemon that was killed. */
+const RELEASE_MS = 50;
 
 export interface SimulatedNodeDeps {
   host: SimulatedHost;
@@ -74,6 +78,9 @@ export class SimulatedNode {
     life.clock.kill();
     this.#deps.zookeeper.crash(this.host.name);
     life.hypervisor.kill();
+    const { clock, log } = this.#deps;
+    // As the unit's ExecStopPost does after each end of the daemon.
+    clock.after(RELEASE_MS, () => void releaseHost({ floating: FLOATING }, { addresses: addressesOf(this.host, clock), log }));
   }
 
   killAndRestart(): void {
