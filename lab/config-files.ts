@@ -105,7 +105,7 @@ function ownServices(host: LabHost, app: App): ServiceSpec[] {
   const common = { restartAfterMs: 1_000, finalExitCodes: [EXIT_CONFIG] };
   return [
     { ...common, name: 'pvcd', command: daemon, env: { PVCD_CONFIG_FILE: etc(host, 'pvcd.yaml') }, start: 'boot', afterExit: [...daemon, 'release'] },
-    { ...common, name: 'pvc-api', command: [...node, app.file('dist/api/main.js')], env: { PVC_CONFIG_FILE: etc(host, 'pvc-api.yaml') }, start: 'request', boundTo: 'pvcd' },
+    { ...common, name: 'pvc-api', command: [...node, app.file('dist/api/main.js')], env: { PVC_CONFIG_FILE: etc(host, 'pvc-api.yaml') }, start: 'request', boundTo: 'pvcd', probe: { kind: 'tcp', host: '127.0.0.1', port: API_PORT_INSIDE } },
   ];
 }
 

@@ -5,7 +5,12 @@ import { AppError } from '../common/errors.ts';
 /** Where a host's supervisor listens, as seen inside the host. */
 export const CONTROL_SOCKET = '/run/lab/control.sock';
 
-export const controlRequest = z.strictObject({ verb: z.enum(['start', 'stop', 'restart', 'status']), service: z.string().optional() });
+export const controlRequest = z.strictObject({
+  verb: z.enum(['start', 'stop', 'restart', 'status']),
+  service: z.string().optional(),
+  /** Answer in lines of text, for labctl. */
+  plain: z.boolean().optional(),
+});
 export type ControlRequest = z.infer<typeof controlRequest>;
 
 const servicePhase = z.enum(['inactive', 'active', 'stopping', 'waiting-to-restart', 'failed']);
@@ -25,6 +30,13 @@ export const controlReply = z.discriminatedUnion('ok', [
   z.strictObject({ ok: z.literal(false), message: z.string() }),
 ]);
 export type ControlReply = z.infer<typeof controlReply>;
+
+/** The reply as labctl reads it: `ok`, `inactive` or the refusal, then a line for each service. */
+export function plainReply(reply: ControlReply): string {
+  if (!reply.ok) return reply.message.replaceAll('\n', ' ');
+  const lines = reply.services.map((status) => `${status.name} ${status.phase} ${status.pid ?? '-'} restarts=${status.restarts} ready=${status.ready}`);
+  return [reply.services.every((status) => status.phase === 'active') ? 'ok' : 'inactive', ...lines].join('\n');
+}
 
 /**
  * Asks a host's supervisor; one line of JSON each way.

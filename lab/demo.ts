@@ -11,7 +11,8 @@ const STEP_TIMEOUT_MS = 120_000;
 const HTTP_OK = 200;
 
 const vm = z.looseObject({ name: z.string(), state: z.string(), node: z.string() });
-const node = z.looseObject({ name: z.string(), domain_state: z.string(), running_domains: z.array(z.string()).or(z.string()).or(z.number()).optional() });
+const node = z.looseObject({ domain_state: z.string() });
+const consoleEnd = z.looseObject({ data: z.string() });
 type Vm = z.infer<typeof vm>;
 
 /** A tour of the cluster through its HTTP API; each call is shown as the curl command that does the same. */
@@ -26,9 +27,12 @@ export async function demo(place: LabPlace, state: LabState, say: (text: string)
   await tour.call('POST', `/api/v1/vm/${NAME}/state`, { state: 'start' });
   const started = await tour.until('the VM to run', (now) => now.state === 'start');
   if (state.nodes > 1) {
+    const counted = await tour.untilCounted(1);
     say('\n# migrate it live');
     await tour.call('POST', `/api/v1/vm/${NAME}/node`, { action: 'migrate' });
     const moved = await tour.until('the VM to run elsewhere', (now) => now.state === 'start' && now.node !== started.node);
+    say('\n# its console: the guest goes on counting from where it was');
+    await tour.untilCounted(counted + 1);
     say(`\n# flush its node, ${moved.node}`);
     await tour.call('POST', `/api/v1/node/${moved.node}/domain-state`, { 'domain-state': 'flush' });
     await tour.untilNode(moved.node, 'flushed');
@@ -76,6 +80,18 @@ class Tour {
     });
     this.#say(`curl -sS -H "X-Api-Key: $PVC_API_TOKEN" "$PVC_API_URL${path}"\n  … state ${found.state}, node ${found.node}`);
     return found;
+  }
+
+  /** Waits until the guest has counted on its serial console to `least`, and returns its count. */
+  async untilCounted(least: number): Promise<number> {
+    const path = `/api/v1/vm/${NAME}/console`;
+    const count = await waitFor({ what: 'the guest to count on its console', timeoutMs: STEP_TIMEOUT_MS }, async () => {
+      const { data } = consoleEnd.parse((await callApi(this.#state, 'GET', path, { lines: '5' })).body);
+      const last = Number([...data.matchAll(/GUEST: count (\d+)/gu)].at(-1)?.[1] ?? 0);
+      return last >= least ? last : undefined;
+    });
+    this.#say(`curl -sS -H "X-Api-Key: $PVC_API_TOKEN" "$PVC_API_URL${path}?lines=5"\n  … GUEST: count ${count}`);
+    return count;
   }
 
   async untilNode(name: string, domainState: string): Promise<void> {

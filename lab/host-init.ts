@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { systemClock } from '../common/clock.ts';
 import { AppError, describeError } from '../common/errors.ts';
-import { CONTROL_SOCKET, controlRequest, type ControlReply, type ControlRequest, type ServiceStatus } from './control.ts';
+import { CONTROL_SOCKET, controlRequest, plainReply, type ControlReply, type ControlRequest, type ServiceStatus } from './control.ts';
 import { hostInitFile, type HostInitFile } from './host-init-file.ts';
 import { Service } from './service.ts';
 
@@ -52,7 +52,9 @@ class Supervisor {
 
 async function change(service: Service, verb: 'start' | 'stop' | 'restart'): Promise<void> {
   if (verb !== 'start') await service.stop();
-  if (verb !== 'stop') await service.start();
+  if (verb === 'stop') return;
+  await service.start();
+  await service.untilReady();
 }
 
 function say(text: string): void {
@@ -61,18 +63,23 @@ function say(text: string): void {
 
 async function serve(supervisor: Supervisor, socket: Socket): Promise<void> {
   for await (const line of createInterface({ input: socket })) {
-    socket.end(JSON.stringify(await reply(supervisor, line)));
+    socket.end(await reply(supervisor, line));
     return;
   }
 }
 
-async function reply(supervisor: Supervisor, line: string): Promise<ControlReply> {
+async function reply(supervisor: Supervisor, line: string): Promise<string> {
+  let plain = false;
   try {
-    return await supervisor.handle(controlRequest.parse(JSON.parse(line)));
+    const request = controlRequest.parse(JSON.parse(line));
+    plain = request.plain === true;
+    return render(await supervisor.handle(request), plain);
   } catch (error) {
-    return { ok: false, message: describeError(error) };
+    return render({ ok: false, message: describeError(error) }, plain);
   }
 }
+
+const render = (answer: ControlReply, plain: boolean): string => (plain ? plainReply(answer) : JSON.stringify(answer));
 
 async function main(): Promise<void> {
   const folder = z.string().parse(process.argv[2]);

@@ -39,6 +39,9 @@ export type ServiceSpec = z.infer<typeof serviceSpec>;
 
 /** TimeoutStopSec of the lab: after it SIGKILL. */
 const STOP_TIMEOUT_MS = 15_000;
+/** TimeoutStartSec. */
+const START_TIMEOUT_MS = 60_000;
+const READY_POLL_MS = 10;
 const AFTER_EXIT_TIMEOUT_MS = 10_000;
 const PROBE_TIMEOUT_MS = 2_000;
 
@@ -160,6 +163,20 @@ export class Service {
       .catch((error: unknown) => {
         if (!isAppError(error, 'cancelled')) this.#deps.say(describeError(error));
       });
+  }
+
+  /**
+   * Waits until the service answers, as `systemctl start` of a Type=notify unit does.
+   * @throws AppError 'component' when it ends instead, 'timeout'.
+   */
+  async untilReady(): Promise<void> {
+    const { clock } = this.#deps;
+    const deadlineMs = clock.monotonicMs() + START_TIMEOUT_MS;
+    while (!(await this.ready())) {
+      if (this.#phase !== 'active') throw new AppError('component', 'the service ended while it was starting', { service: this.spec.name });
+      if (clock.monotonicMs() > deadlineMs) throw new AppError('timeout', 'the service does not answer', { service: this.spec.name });
+      await delay(clock, READY_POLL_MS);
+    }
   }
 
   /** Whether the service answers; one without a probe answers while it runs. */
