@@ -121,6 +121,8 @@ interface OpenClient {
 function openClient(open: OpenClient): Promise<Client> {
   const { peer } = open;
   const client = new Client();
+  // Each stream that is being opened listens for the loss of the connection; Node warns of more than ten.
+  client.setMaxListeners(0);
   const stream = open.transport(peer);
   return new Promise((resolve, reject) => {
     let keyRefused = false;

@@ -11,6 +11,8 @@ import { until } from './until.ts';
 
 const HOST_SCRIPT = path.join(import.meta.dirname, 'libvirt-host.sh');
 
+const FOLDER_PREFIX = 'pvc-lv-';
+
 const BOOT_LIMIT_MS = 60_000;
 
 /** Two or more private hosts and what they share. */
@@ -51,7 +53,8 @@ export async function libvirtMissing(): Promise<string | undefined> {
 
 /** Starts a libvirtd for each name, each in namespaces and folders of its own. */
 export async function startLibvirtLab(names: readonly string[]): Promise<LibvirtLab> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'pvc-lv-'));
+  await sweepFolders();
+  const folder = await mkdtemp(path.join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
   await chmod(folder, 0o755);
   const floppy = path.join(folder, 'floppy.img');
   await writeFile(floppy, bootFloppy(), { mode: 0o644 });
@@ -82,6 +85,16 @@ export function guestXml(lab: { floppy: string }, guest: { uuid: string; name: s
     <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
       <disk type='file' device='floppy'><driver name='qemu' type='raw'/><source file='${lab.floppy}'/><target dev='fda' bus='fdc'/><readonly/></disk>
       <controller type='usb' model='none'/><memballoon model='none'/>${guest.extra ?? ''}</devices></domain>`;
+}
+
+/** Removes the folders of tests that were killed; their processes end by themselves. */
+async function sweepFolders(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const owner = new RegExp(`^${FOLDER_PREFIX}(\\d+)-`, 'u').exec(name)?.[1];
+    if (owner === undefined) continue;
+    const alive = await access(`/proc/${owner}`).then(() => true, () => false);
+    if (!alive) await rm(path.join(tmpdir(), name), { recursive: true, force: true });
+  }
 }
 
 interface StartedHost {
