@@ -43,7 +43,8 @@ export interface Lab {
   stop(): Promise<void>;
 }
 
-const MAIN = 'dist/lab/main.js';
+/** From this file, which runs as source or, for the benches, compiled. */
+const MAIN = import.meta.filename.endsWith('.ts') ? '../../dist/lab/main.js' : '../../lab/main.js';
 const EXEC_TIMEOUT_MS = 60_000;
 
 /** @throws Error with all that the lab said when it does not come up. */
@@ -62,7 +63,7 @@ export interface Holder {
 
 /** Starts the process that holds a lab up for as long as its standard input is open, and waits until it is up. */
 async function holdLab(directory: string, options: LabOptions): Promise<Holder> {
-  const main = path.resolve(import.meta.dirname, '../..', MAIN);
+  const main = path.resolve(import.meta.dirname, MAIN);
   await access(main).catch(() => {
     throw new Error(`${main} is missing: npm run build`);
   });
