@@ -97,6 +97,10 @@ export async function renameVm(context: OperationContext, uuid: VmId, newName: s
     name: parsed.data,
     xml: withIdentity(spec.xml, { uuid, name: parsed.data }),
   }));
+  if (!(await isNameOf(context, parsed.data, uuid))) {
+    await updateResource(context, { kind: 'vm', id: uuid }, (spec) => ({ ...spec, name: old.name, xml: withIdentity(spec.xml, { uuid, name: old.name }) }));
+    throw nameTaken(parsed.data);
+  }
   await releaseName(context, old.name, uuid);
   return written.doc;
 }
@@ -135,7 +139,11 @@ export async function finishRemoval(context: OperationContext, uuid: VmId): Prom
   await removeResource(context, { kind: 'vm', id: uuid }, vm.version);
 }
 
-/** Makes the name point at the VM, unless a VM has it. An entry whose VM never came is taken over. */
+/**
+ * Makes the name point at the VM, unless a VM has it. An entry whose VM never came is taken over.
+ * Of two that claim a name at once, the one that takes over looks again whether the other has got its name meanwhile, and the other
+ * looks, once it has its name, whether the entry is still its own: they cannot both go on.
+ */
 async function claimName(context: OperationContext, name: VmName, uuid: VmId): Promise<void> {
   if (findByName(context.mirror, name) !== undefined) throw nameTaken(name);
   try {
@@ -146,18 +154,34 @@ async function claimName(context: OperationContext, name: VmName, uuid: VmId): P
   }
   const entry = await readResource(context, 'vm-name', name);
   if (entry === undefined) throw nameTaken(name);
-  const holder = await readResource(context, 'vm', entry.doc.uuid);
-  if (holder?.doc.name === name) throw nameTaken(name);
+  const other = entry.doc.uuid;
+  if (await hasName(context, other, name)) throw nameTaken(name);
+  await setNameHolder(context, name, { from: other, to: uuid });
+  if (!(await hasName(context, other, name))) return;
+  await setNameHolder(context, name, { from: uuid, to: other });
+  throw nameTaken(name);
+}
+
+async function setNameHolder(context: OperationContext, name: VmName, change: { from: VmId; to: VmId }): Promise<void> {
   await updateResource(context, { kind: 'vm-name', id: name }, (current) => {
-    if (current.uuid !== entry.doc.uuid) throw nameTaken(name);
-    return { uuid };
+    if (current.uuid !== change.from) throw nameTaken(name);
+    return { uuid: change.to };
   });
+}
+
+async function hasName(context: OperationContext, uuid: VmId, name: VmName): Promise<boolean> {
+  await context.store.sync();
+  return (await readResource(context, 'vm', uuid))?.doc.name === name;
+}
+
+async function isNameOf(context: OperationContext, name: VmName, uuid: VmId): Promise<boolean> {
+  await context.store.sync();
+  return (await readResource(context, 'vm-name', name))?.doc.uuid === uuid;
 }
 
 /** Two definitions of one name at once: the name's entry decides, the other one steps back. */
 async function confirmName(context: OperationContext, spec: VmSpec): Promise<void> {
-  const entry = await readResource(context, 'vm-name', spec.name);
-  if (entry?.doc.uuid === spec.uuid) return;
+  if (await isNameOf(context, spec.name, spec.uuid)) return;
   await context.store.remove(pathOf('vm', spec.uuid), 0);
   throw nameTaken(spec.name);
 }
