@@ -33,6 +33,8 @@ export interface DomainsView {
 
 export type DomainsAction =
   | { kind: 'move-away'; uuid: VmId }
+  /** It was shut down to start here, and here takes no VM any more. */
+  | { kind: 'start-elsewhere'; uuid: VmId }
   | { kind: 'bring-home'; uuid: VmId }
   | { kind: 'start'; uuid: VmId };
 
@@ -50,21 +52,36 @@ export function planDomains(view: DomainsView): DomainsPlan {
   return view.wish.wish === 'flush' ? planFlush(view) : planReady(view);
 }
 
-/** Never 'flushed' while a VM is left. Biggest first: what is hardest to place finds the most room. */
+/** Never 'flushed' while a VM is left, is arriving, or waits to start here. Biggest first: what is hardest to place finds the most room. */
 function planFlush(view: DomainsView): DomainsPlan {
-  const here = view.vms.filter(({ status }) => status?.owner === view.me).sort((a, b) => b.spec.memoryMib - a.spec.memoryMib || compare(a, b));
-  if (here.length === 0) return { state: 'flushed', actions: [], blocked: [], steps: [] };
-  const leaving = here.filter(({ spec, status }) => isMoving(spec, status) || !wantsToRun(spec) || status?.phase.kind !== 'running');
-  const staying = here.filter((vm) => !leaving.includes(vm));
+  const concerned = view.vms.filter((vm) => isLeft(view, vm)).sort((a, b) => b.spec.memoryMib - a.spec.memoryMib || compare(a, b));
+  if (concerned.length === 0) return { state: 'flushed', actions: [], blocked: [], steps: [] };
+  const underWay = concerned.filter((vm) => isUnderWay(view, vm));
+  const staying = concerned.filter((vm) => !underWay.includes(vm));
   const stuck = staying.filter(({ spec }) => view.refusals.has(spec.uuid) || triesOf(view, spec) >= TRIES_MAX);
-  const free = Math.max(0, view.parallel - leaving.length);
+  const free = Math.max(0, view.parallel - underWay.length);
   const next = view.fresh ? staying.filter((vm) => !stuck.includes(vm)).slice(0, free) : [];
   return {
     state: 'flush',
-    actions: next.map(({ spec }) => ({ kind: 'move-away', uuid: spec.uuid })),
+    actions: next.map(({ spec, status }) => ({ kind: status?.phase.kind === 'relocating' ? 'start-elsewhere' : 'move-away', uuid: spec.uuid })),
     blocked: stuck.map((vm) => ({ uuid: vm.spec.uuid, name: vm.spec.name, why: whyStuck(view, vm) })),
-    steps: here.map((vm) => stepOf(vm, { running: leaving.includes(vm), why: stuck.includes(vm) ? whyStuck(view, vm) : null })),
+    steps: concerned.map((vm) => stepOf(vm, { running: underWay.includes(vm), why: stuck.includes(vm) ? whyStuck(view, vm) : null })),
   };
+}
+
+/** It is here, is on its way here, or waits for this node to start it. */
+function isLeft({ me }: DomainsView, { spec, status }: DomainsVm): boolean {
+  const owner = status?.owner ?? null;
+  if (owner === me || (status?.phase.kind === 'migrating' && status.phase.target === me)) return true;
+  if (spec.node !== me || !wantsToRun(spec)) return false;
+  return owner !== null || status === undefined || status.phase.kind === 'relocating' || status.powerGeneration < spec.power.generation;
+}
+
+/** Something is being done with it already, and nothing more can be now. */
+function isUnderWay({ me }: DomainsView, { spec, status }: DomainsVm): boolean {
+  const owner = status?.owner ?? null;
+  if (owner === null) return false;
+  return owner !== me || isMoving(spec, status) || !wantsToRun(spec) || status?.phase.kind !== 'running';
 }
 
 /** Once per wish: what belongs here comes home, and what shall be started with the node is started. */

@@ -79,7 +79,7 @@ export class DomainsReconciler {
   #vms(): DomainsVm[] {
     const { me, mirror } = this.#deps;
     return Array.from(mirror.all('vm').values(), ({ doc }) => ({ spec: doc, status: mirror.get('vm-status', doc.uuid)?.doc })).filter(
-      ({ spec, status }) => status?.owner === me || spec.homeNode === me || spec.node === me,
+      ({ spec, status }) => status?.owner === me || spec.homeNode === me || spec.node === me || (status?.phase.kind === 'migrating' && status.phase.target === me),
     );
   }
 
@@ -99,6 +99,10 @@ export class DomainsReconciler {
     switch (action.kind) {
       case 'move-away':
         await this.#moveAway(action.uuid);
+        return;
+      case 'start-elsewhere':
+        this.#countTry(action.uuid);
+        await operations.setPower(action.uuid, 'start');
         return;
       case 'bring-home':
         this.#countTry(action.uuid);
