@@ -42,6 +42,9 @@ export const scriptStep = z.strictObject({
   blocked: z.array(z.string()).optional(),
   reason: z.string().optional(),
   outcomeOfMove: z.string().optional(),
+  count: z.number().optional(),
+  /** Tells two definitions of one name apart. */
+  id: z.string().optional(),
 });
 export type ScriptStep = z.infer<typeof scriptStep>;
 
@@ -56,7 +59,7 @@ type Operation = (client: SimulatedClient, step: ScriptStep) => Promise<unknown>
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   define: ({ vm }, step) => {
     const plan = needed(step.plan, 'plan');
-    return vm.define({ xml: domainXml(plan), node: plan.on, selector: plan.selector, nodeLimit: plan.nodeLimit as never, autostart: plan.autostart });
+    return vm.define({ xml: domainXml(plan, uuidOf(step.id ?? plan.name)), node: plan.on, selector: plan.selector, nodeLimit: plan.nodeLimit as never, autostart: plan.autostart });
   },
   start: ({ vm }, step) => vm.setPower(idOf(step), 'start'),
   stop: ({ vm }, step) => vm.setPower(idOf(step), 'stop'),
@@ -136,6 +139,27 @@ const WORLD: Readonly<Record<string, WorldAction>> = {
   check: (cluster, step) => {
     const faults = differences(cluster, step);
     if (faults.length > 0) throw new Error(`${JSON.stringify(step)}\n${faults.join('\n')}\n${cluster.record.tail()}`);
+  },
+  /** Guests that are leaving a host now. */
+  'check-migrations': (cluster, step) => {
+    const count = cluster.hosts.all().reduce((sum, host) => sum + host.migrations.size, 0);
+    if (count !== step.count) throw new Error(`${count} migrations are under way and not ${step.count}\n${cluster.record.tail()}`);
+  },
+  'check-address': (cluster, step) => {
+    const holders = cluster.hosts.all().filter((host) => host.addresses.size > 0).map((host) => host.name);
+    const right = step.on === 'some' ? holders.length === 1 : isDeepStrictEqual(holders[0] ?? null, step.on);
+    if (!right) throw new Error(`the address is on ${holders.join() || 'no node'} and not on ${step.on}\n${cluster.record.tail()}`);
+  },
+  /** What libvirt was given. */
+  'check-domain': (cluster, step) => {
+    const domain = hostOf(cluster, step).domains.get(idOf(step));
+    if (domain?.memoryMib !== step.memoryMib) throw new Error(`${step.vm} has ${domain?.memoryMib} MiB`);
+  },
+  /** Each VM has its name, each name its VM. */
+  'check-names': ({ record }) => {
+    const names = record.all('vm').map((spec) => spec.name);
+    if (new Set(names).size !== names.length) throw new Error(`a name twice: ${names.join()}`);
+    for (const spec of record.all('vm')) if (record.doc('vm-name', spec.name)?.uuid !== spec.uuid) throw new Error(`the name ${spec.name} does not lead to its VM\n${record.tail()}`);
   },
   'leave-unsettled': () => undefined,
 };
