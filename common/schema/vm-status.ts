@@ -59,9 +59,9 @@ export type VmStatus = z.infer<typeof vmStatus>;
 /** The last lines of a guest's serial console, read on demand and not mirrored. */
 export const vmConsole = z.strictObject({
   lines: z.array(z.string()),
-  /** How far the owner's log file is in `lines`, so that whoever goes on neither repeats nor loses what was printed. */
-  source: z
-    .strictObject({ node: nodeName, fileId: z.string(), offsetBytes: z.int().min(0), /** The last line has no newline yet. */ unfinished: z.boolean() })
-    .optional(),
+  /** How far each node's log file is in `lines`, so that whoever goes on, or gets the guest back, neither repeats nor loses what was printed. */
+  sources: z.record(nodeName, z.strictObject({ fileId: z.string(), offsetBytes: z.int().min(0) })),
+  /** The node whose output ends without a newline yet; null when the last line is whole. */
+  unfinishedBy: nodeName.nullable(),
 });
 export type VmConsole = z.infer<typeof vmConsole>;

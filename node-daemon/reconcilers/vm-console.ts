@@ -29,7 +29,7 @@ export interface VmConsoleDeps {
 
 /**
  * Keeps the console document of each VM that this node owns: what its guest printed since the document was last written is
- * appended, also by the node that a VM has moved to. The key is the VM's UUID. Files of VMs that are gone are removed.
+ * appended, also by the node that a VM has moved to, and once more by the one it has left. The key is the VM's UUID. Files of VMs that are gone are removed.
  */
 export class VmConsoleReconciler implements Reconciler {
   readonly #deps: VmConsoleDeps;
@@ -45,7 +45,7 @@ export class VmConsoleReconciler implements Reconciler {
   /** VMs to look at after a change of this document: those that came to this node, and those that are gone. */
   keysOf(kind: Kind, id: string): string[] {
     const { mirror, node } = this.#deps;
-    if (kind === 'vm-status') return mirror.get(kind, id)?.doc.owner === node ? [id] : [];
+    if (kind === 'vm-status') return mirror.get(kind, id)?.doc.owner === node || this.#seen.has(id) ? [id] : [];
     return kind === 'vm' && mirror.get(kind, id) === undefined ? [id] : [];
   }
 
@@ -58,11 +58,10 @@ export class VmConsoleReconciler implements Reconciler {
       if (mirror.staleForMs() === 0 && mirror.get('vm-status', vm) === undefined) await consoles.remove(vm);
       return DONE;
     }
-    if (mirror.get('vm-status', vm)?.doc.owner !== node) {
-      this.#seen.delete(vm);
-      return DONE;
-    }
-    await this.#follow(vm);
+    const isOwner = mirror.get('vm-status', vm)?.doc.owner === node;
+    // A guest that has left printed its last lines here.
+    if (isOwner || this.#seen.has(vm)) await this.#follow(vm);
+    if (!isOwner) this.#seen.delete(vm);
     return DONE;
   }
 
@@ -71,30 +70,26 @@ export class VmConsoleReconciler implements Reconciler {
     const seen = this.#seen.get(vm);
     if (seen !== undefined && isNothingNew(await consoles.read(vm, seen), seen)) return;
     const document = await readResource({ store }, 'vm-console', vm);
-    const chunk = await consoles.read(vm, this.#positionOf(document));
+    const chunk = await consoles.read(vm, document?.doc.sources[this.#deps.node]);
     if (chunk === undefined) return;
     const next = this.#append(document?.doc, chunk);
     if (next !== undefined) await this.#write(vm, document, next);
     this.#seen.set(vm, chunk.end);
   }
 
-  /** A place in another node's file says nothing about ours: all of it is new. */
-  #positionOf(document: Versioned<VmConsole> | undefined): ConsolePosition | undefined {
-    const source = document?.doc.source;
-    return source?.node === this.#deps.node ? { fileId: source.fileId, offsetBytes: source.offsetBytes } : undefined;
-  }
-
   /** @returns undefined when there is nothing to write. */
   #append(before: VmConsole | undefined, chunk: ConsoleChunk): VmConsole | undefined {
     const wholeBytes = wholeUtf8Bytes(chunk.bytes);
     if (wholeBytes === 0) return undefined;
-    const unfinished = chunk.continuous && before?.source?.unfinished === true;
+    const { node } = this.#deps;
+    const unfinished = chunk.continuous && before?.unfinishedBy === node;
     const text = decodeConsole(chunk.bytes.subarray(0, wholeBytes));
     const after = appendConsole({ lines: before?.lines ?? [], unfinished }, text, this.#limits);
     const offsetBytes = chunk.end.offsetBytes - (chunk.bytes.length - wholeBytes);
     return {
       lines: [...after.lines],
-      source: { node: this.#deps.node, fileId: chunk.end.fileId, offsetBytes, unfinished: after.unfinished },
+      sources: { ...before?.sources, [node]: { fileId: chunk.end.fileId, offsetBytes } },
+      unfinishedBy: after.unfinished ? node : null,
     };
   }
 
