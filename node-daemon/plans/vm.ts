@@ -98,6 +98,8 @@ function stepWithoutSpec(view: VmView): VmStep {
 /** The guest is here and somebody else, or nobody, owns it: it is arriving, or it is a stray. */
 function guestStep(view: VmView, status: VmStatus | undefined): VmStep {
   const { domain } = view;
+  // The target was faster than the end of our own call to libvirt, which removes the guest from here.
+  if (view.migration.kind === 'running') return SETTLED;
   if (!view.fresh) return staleRecheck();
   if (status === undefined || !isReceiving(view)) return { kind: 'destroy-stray' };
   if (domain?.state !== 'running' || domain.incoming) return awaitSource();
