@@ -28,7 +28,7 @@ import { taskRoutes } from './routes/task.ts';
 import { vmMetaRoutes } from './routes/vm-meta.ts';
 import { vmPowerRoutes } from './routes/vm-power.ts';
 import { vmRoutes } from './routes/vm.ts';
-import { createServer, listen, type TlsFiles } from './server.ts';
+import { createServer, listen, trackUnused, type TlsFiles } from './server.ts';
 
 export interface ApiDeps {
   config: ApiConfig;
@@ -50,6 +50,8 @@ export interface Api {
 
 /** Requests in flight get this long to finish when the API is stopped. */
 const DRAIN_MS = 3_000;
+/** How often ended requests are looked for meanwhile: their connections would stay for the keep-alive time, and a hand-over waits for this. */
+const IDLE_LOOK_MS = 20;
 const SWEEP_MS = 3_600_000;
 
 /** Puts the API together. The store is started and stopped by the caller. */
@@ -64,7 +66,7 @@ export function composeApi(deps: ApiDeps): Api {
   const routes = routesOf(deps, { mirror, cache, streams, auth });
   const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
   const running = new AbortController();
-  let server: ReturnType<typeof createServer> | undefined;
+  let server: Listening | undefined;
   let port = 0;
   return {
     routes,
@@ -74,11 +76,12 @@ export function composeApi(deps: ApiDeps): Api {
     },
     start: async (signal) => {
       if (server !== undefined) return;
-      server = createServer(app, await tlsFiles(config));
+      const created = createServer(app, await tlsFiles(config));
+      server = { server: created, closeUnused: trackUnused(created) };
       await mirror.start(signal);
       ring.start();
       cache.start();
-      port = await listen(server, { host: config.pvc.api.listen_address, port: config.pvc.api.listen_port });
+      port = await listen(created, { host: config.pvc.api.listen_address, port: config.pvc.api.listen_port });
       log.info({ address: config.pvc.api.listen_address, port, tls: config.pvc.api.ssl.enabled, authentication: auth.enabled }, 'API listens');
       if (!auth.enabled) log.warn({}, 'authentication is off: everybody who can reach this port may do everything');
       sweepSessions({ sessions, clock, log }, running.signal);
@@ -93,6 +96,11 @@ export function composeApi(deps: ApiDeps): Api {
       await mirror.stop();
     },
   };
+}
+
+interface Listening {
+  server: ReturnType<typeof createServer>;
+  closeUnused: () => void;
 }
 
 interface Lifecycle {
@@ -138,16 +146,24 @@ async function tlsFiles(config: ApiConfig): Promise<TlsFiles | undefined> {
   }
 }
 
-async function closeServer(server: ReturnType<typeof createServer>, { streams, clock }: { streams: EventStreams; clock: Clock }): Promise<void> {
+async function closeServer({ server, closeUnused }: Listening, { streams, clock }: { streams: EventStreams; clock: Clock }): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   streams.stop();
-  server.closeIdleConnections();
+  const drained = new AbortController();
+  const closeWhatIsIdle = (): void => {
+    server.closeIdleConnections();
+    closeUnused();
+    if (!drained.signal.aborted) clock.after(IDLE_LOOK_MS, closeWhatIsIdle);
+  };
+  closeWhatIsIdle();
   try {
     await withTimeout(clock, { timeoutMs: DRAIN_MS, what: 'the end of the requests in flight' }, () => closed);
   } catch (error) {
     if (!isAppError(error, 'timeout')) throw error;
     server.closeAllConnections();
     await closed;
+  } finally {
+    drained.abort();
   }
 }
 
@@ -155,7 +171,9 @@ async function closeServer(server: ReturnType<typeof createServer>, { streams, c
 function sweepSessions({ sessions, clock, log }: { sessions: ClusterSessionStore; clock: Clock; log: Logger }, signal: AbortSignal): void {
   const sweep = async (): Promise<void> => {
     while (!signal.aborted) {
-      await sessions.sweep().catch((error: unknown) => log.warn({ error: describeError(error) }, 'expired sessions could not be removed; will be tried again'));
+      await sessions.sweep().catch((error: unknown) => {
+        if (!signal.aborted) log.warn({ error: describeError(error) }, 'expired sessions could not be removed; will be tried again');
+      });
       await delay(clock, SWEEP_MS, signal);
     }
   };

@@ -81,6 +81,7 @@ class EventStream {
     this.#response.statusCode = 200;
     this.#response.setHeader('Content-Type', 'text/event-stream; charset=utf-8');
     this.#response.setHeader('X-Accel-Buffering', 'no');
+    this.#response.setHeader('Connection', 'close');
     this.#response.write('retry: 2000\n\n');
     this.#unlisten = this.#deps.ring.listen(() => this.#wake());
     this.#beat();

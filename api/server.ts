@@ -1,6 +1,7 @@
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { Express } from 'express';
 import { z } from 'zod';
 import { AppError } from '../common/errors.ts';
@@ -34,6 +35,23 @@ export function createServer(app: Express, tls: TlsFiles | undefined): Server {
   server.maxConnections = CONNECTIONS_MAX;
   server.on('clientError', answerClientError);
   return server;
+}
+
+/**
+ * Keeps note of connections that have not asked anything yet; Node does not count them as idle (browsers and clients open some in advance).
+ * @returns the function that closes those that there are.
+ */
+export function trackUnused(server: Server): () => void {
+  const unused = new Set<Socket>();
+  const event = server instanceof TlsServer ? 'secureConnection' : 'connection';
+  server.on(event, (socket: Socket) => {
+    unused.add(socket);
+    socket.on('close', () => unused.delete(socket));
+  });
+  server.on('request', (request: IncomingMessage) => unused.delete(request.socket));
+  return () => {
+    for (const socket of unused) socket.destroy();
+  };
 }
 
 const parserError = z.object({ code: z.string() });
