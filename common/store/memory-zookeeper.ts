@@ -7,7 +7,7 @@ export interface MemoryClient {
   readonly name: string;
   /** The connection broke; every call that had no answer has failed. */
   suspended(): void;
-  /** The same session is connected again; its watches still stand. */
+  /** The same session is connected again; its watches are gone. */
   resumed(): void;
   /** The session is over. The client may open another. */
   expired(): void;
@@ -205,6 +205,8 @@ export class MemoryZooKeeper {
 
   #disconnect(link: Link): void {
     link.fail();
+    // The real ones sometimes survive; who relies on it fails here.
+    this.#dropWatches(link);
     this.#startExpiry(link);
     link.client?.suspended();
   }
@@ -218,8 +220,6 @@ export class MemoryZooKeeper {
       return;
     }
     client.resumed();
-    const held = link.held.splice(0);
-    for (const watch of held) this.#tellWatch(link, watch);
   }
 
   #startExpiry(link: Link): void {
@@ -232,7 +232,6 @@ export class MemoryZooKeeper {
     link.expiry?.cancel();
     const session = link.session;
     link.session = undefined;
-    link.held.length = 0;
     this.#dropWatches(link);
     if (session !== undefined) this.#tree.removeOwnedBy(session);
   }
@@ -257,18 +256,13 @@ export class MemoryZooKeeper {
     const links = this.#watches[kind].get(path);
     if (links === undefined) return;
     this.#watches[kind].delete(path);
-    for (const link of links) {
-      if (this.#isCut(link)) link.held.push({ kind, path });
-      else this.#tellWatch(link, { kind, path });
-    }
+    for (const link of links) this.#tellWatch(link, { kind, path });
   }
 
   #tellWatch(link: Link, watch: MemoryWatch): void {
     const session = link.session;
     this.#send(link.outbound, () => {
-      if (link.session !== session) return;
-      if (this.#isCut(link)) link.held.push(watch);
-      else link.client?.watched(watch.kind, watch.path);
+      if (link.session === session && !this.#isCut(link)) link.client?.watched(watch.kind, watch.path);
     });
   }
 
@@ -311,8 +305,6 @@ class Link {
   partitioned = false;
   expiry: Timer | undefined = undefined;
   readonly losses: ('done' | 'not-done')[] = [];
-  /** Watches that fired while the client was cut off; told when it is back. */
-  readonly held: MemoryWatch[] = [];
   readonly pending = new Set<{ fail: () => void }>();
   readonly inbound: Channel = { messages: [], lastMs: 0 };
   readonly outbound: Channel = { messages: [], lastMs: 0 };

@@ -14,12 +14,13 @@ export interface Entry {
 }
 
 /**
- * `connected`: reads are current and watches are armed. `suspended`: the connection is lost, the session may still live.
+ * `connected`: reads are current. Watches set before may be gone: read again, and set them anew. `suspended`: the connection is lost,
+ * the session may still live.
  * `expired`: the session is over, its ephemerals are gone; the store opens a new one by itself and says `connected` again.
  */
 export type SessionState = 'connected' | 'suspended' | 'expired';
 
-/** Hints to look, never data: a watch fires once, coalesces, and is lost with the session. */
+/** Hints to look, never data: a watch fires once, coalesces, and may be lost with the connection. */
 export interface StoreListener {
   /** A watched document may have been created, changed or deleted. */
   document?(path: string): void;
@@ -30,7 +31,7 @@ export interface StoreListener {
 
 export interface ReadOptions {
   /**
-   * Leaves a one-shot watch, told through StoreListener. Watches of an expired session are gone; those of a suspended one survive.
+   * Leaves a one-shot watch, told through StoreListener. It may be lost with the connection.
    * `existing` leaves it only on a path that exists, so that a reader of many short-lived documents leaves no watch on each dead one.
    */
   watch?: boolean | 'existing';

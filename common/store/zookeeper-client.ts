@@ -60,14 +60,24 @@ const EPHEMERAL_FLAG = 1;
 /** Socket reads without a complete reply that the binding takes for an expired session; its default of 10 breaks replies of 20 kB on a real network. */
 const RESPONSE_COUNTER_LIMIT = 2_147_483_647;
 
+/** ZOO_CONNECTED_STATE of zookeeper.h. */
+const CONNECTED_STATE = 3;
+
 /**
  * One session of the npm package `zookeeper`, which is used nowhere else: promises over the binding's own methods, because the package's
  * wrapper tells errors as text and formats every argument for a log. Watches are the default watcher's, because a watcher function of its
  * own is never freed and aborts the process when two clients share it. A client that was closed is dead; take a new one.
+ *
+ * The binding's poll handle outlives its socket in two windows, and whoever opens a socket then gets the same number: theirs hangs, or
+ * libuv aborts the process. (1) While the binding calls back about a lost connection: so everything it tells is passed on in a later turn
+ * of the event loop. (2) After a request that could not be sent, until the binding's next timer, a third of the session timeout later:
+ * so the state is looked at after each request, and the session is at once taken up by a fresh handle.
  */
 export class ZooKeeperClient {
   readonly #options: ZooKeeperClientOptions;
   #native: Native | undefined;
+  #isConnected = false;
+  #later: (() => void)[] = [];
 
   constructor(options: ZooKeeperClientOptions) {
     this.#options = options;
@@ -75,40 +85,7 @@ export class ZooKeeperClient {
 
   /** Begins to connect, and goes on trying until close(). @throws AppError 'component' when no host can be resolved. */
   open(): void {
-    const { hosts, sessionTimeoutMs, events } = this.#options;
-    const client = new ZooKeeper({});
-    const native: unknown = client.native;
-    if (!isNative(native)) throw new AppError('bug', 'ZooKeeper binding lacks a method');
-    const current = (): boolean => this.#native === native;
-    client.on('connect', () => current() && events.connected());
-    client.on('connecting', () => current() && events.connecting());
-    client.on('close', (_client: unknown, code: unknown) => {
-      if (!current()) return;
-      this.#native = undefined;
-      events.closed(Number(code));
-    });
-    const both = (_client: unknown, path: unknown): void => {
-      if (!current() || typeof path !== 'string') return;
-      events.document(path);
-      events.children(path);
-    };
-    client.on('created', both);
-    client.on('deleted', both);
-    client.on('changed', (_client: unknown, path: unknown) => current() && typeof path === 'string' && events.document(path));
-    client.on('child', (_client: unknown, path: unknown) => current() && typeof path === 'string' && events.children(path));
-    this.#native = native;
-    const failure = native.init({
-      connect: hosts.join(','),
-      timeout: sessionTimeoutMs,
-      // Nothing: the C library writes its own format to standard error.
-      debug_level: 0,
-      host_order_deterministic: false,
-      response_counter_limit: RESPONSE_COUNTER_LIMIT,
-    });
-    if (failure instanceof Error) {
-      this.#native = undefined;
-      throw new AppError('component', 'ZooKeeper client could not be opened', { hosts }, { cause: failure });
-    }
+    this.#attach(undefined);
   }
 
   /** Id and password of the session in hexadecimal: whoever has both can take it over. */
@@ -122,6 +99,79 @@ export class ZooKeeperClient {
     const native = this.#native;
     this.#native = undefined;
     native?.close();
+  }
+
+  #attach(session: SessionKey | undefined): void {
+    const { hosts, sessionTimeoutMs, events } = this.#options;
+    const client = new ZooKeeper({});
+    const native: unknown = client.native;
+    if (!isNative(native)) throw new AppError('bug', 'ZooKeeper binding lacks a method');
+    this.#native = native;
+    this.#isConnected = false;
+    this.#subscribe(native, client, events);
+    const failure = native.init({
+      connect: hosts.join(','),
+      timeout: sessionTimeoutMs,
+      // Nothing: the C library writes its own format to standard error.
+      debug_level: 0,
+      host_order_deterministic: false,
+      response_counter_limit: RESPONSE_COUNTER_LIMIT,
+      ...(session === undefined ? {} : { client_id: session.id, client_password: session.password }),
+    });
+    if (failure instanceof Error) {
+      this.#native = undefined;
+      throw new AppError('component', 'ZooKeeper client could not be opened', { hosts }, { cause: failure });
+    }
+  }
+
+  #subscribe(native: Native, client: ZooKeeper, events: ZooKeeperClientEvents): void {
+    const on = (name: string, tell: (argument: unknown) => void): void => {
+      client.on(name, (_client: unknown, argument: unknown) => {
+        this.#defer(() => {
+          if (this.#native === native) tell(argument);
+        });
+      });
+    };
+    client.on('connect', () => (this.#isConnected ||= this.#native === native));
+    client.on('connecting', () => (this.#isConnected &&= this.#native !== native));
+    on('connect', () => events.connected());
+    on('connecting', () => events.connecting());
+    on('close', (code) => {
+      this.#native = undefined;
+      events.closed(Number(code));
+    });
+    on('created', (path) => this.#told(path, 'both'));
+    on('deleted', (path) => this.#told(path, 'both'));
+    on('changed', (path) => this.#told(path, 'document'));
+    on('child', (path) => this.#told(path, 'children'));
+  }
+
+  #told(path: unknown, what: 'document' | 'children' | 'both'): void {
+    if (typeof path !== 'string') return;
+    if (what !== 'children') this.#options.events.document(path);
+    if (what !== 'document') this.#options.events.children(path);
+  }
+
+  /** Runs in a later turn of the event loop, in order. */
+  #defer(callback: () => void): void {
+    this.#later.push(callback);
+    if (this.#later.length > 1) return;
+    setImmediate(() => {
+      const callbacks = this.#later;
+      this.#later = [];
+      for (const deferred of callbacks) deferred();
+    });
+  }
+
+  /** Takes the session up with a fresh handle when the last request found the connection broken. */
+  #checkConnection(native: Native): void {
+    if (!this.#isConnected || Reflect.get(native, 'state') === CONNECTED_STATE) return;
+    const { session } = this;
+    this.#native = undefined;
+    // Sends nothing, since there is no connection: the session lives on.
+    native.close();
+    this.#defer(() => this.#options.events.connecting());
+    this.#attach(session);
   }
 
   /** @throws AppError 'not-found', among the others of Store. A watch is left only on a path that exists. */
@@ -186,10 +236,13 @@ export class ZooKeeperClient {
     return new Promise((resolve, reject) => {
       const timer = clock.after(callTimeoutMs, () => reject(lost(kind, { path, timeoutMs: callTimeoutMs })));
       const code = invoke(native, (result, _message, first, second) => {
-        timer.cancel();
-        if (result === 0) resolve([first, second]);
-        else reject(toError(kind, path, result));
+        this.#defer(() => {
+          timer.cancel();
+          if (result === 0) resolve([first, second]);
+          else reject(toError(kind, path, result));
+        });
       });
+      this.#checkConnection(native);
       if (code === 0) return;
       // Nothing was sent, and the callback will never come.
       timer.cancel();
