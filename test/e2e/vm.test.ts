@@ -88,9 +88,7 @@ describe('a VM on a real cluster of three nodes', () => {
 
   test('restarts: its counter begins again', async () => {
     await vm.countsBeyond(2);
-    const boots = (await vm.counts()).filter((count) => count === 1).length;
-    await vm.post('/state', { state: 'restart' });
-    await eventually(async () => (await vm.counts()).filter((count) => count === 1).length > boots, 90_000, () => 'another boot');
+    await vm.boot(() => vm.post('/state', { state: 'restart' }));
     await vm.is('start', 'hv3');
   });
 
@@ -110,9 +108,8 @@ describe('a VM on a real cluster of three nodes', () => {
   });
 
   test('shows within a second that its guest has crashed, with a reason', async () => {
-    await vm.post('/state', { state: 'start' });
+    await vm.boot(() => vm.post('/state', { state: 'start' }));
     const { node } = await vm.is('start');
-    await vm.countsBeyond(1);
     const pid = (await lab.exec(node, ['/bin/cat', `/run/libvirt/qemu/${vm.name}.pid`])).trim();
     await lab.exec(node, ['/bin/kill', '-9', pid]);
     const failed = await vm.is('fail', undefined, 1_000);
@@ -120,9 +117,8 @@ describe('a VM on a real cluster of three nodes', () => {
   });
 
   test('leaves a node that is flushed, and comes home when it is ready', async () => {
-    await vm.post('/state', { state: 'start' });
+    await vm.boot(() => vm.post('/state', { state: 'start' }));
     const { node } = await vm.is('start');
-    await vm.countsBeyond(1);
     await lab.call('POST', `/api/v1/node/${node}/domain-state`, { 'domain-state': 'flush' });
     await domainState(node, 'flushed');
     const away = await vm.show();

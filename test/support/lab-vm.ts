@@ -65,6 +65,18 @@ export class LabVm {
     return [...data.matchAll(/GUEST: count (\d+)/gu)].map((match) => Number(match[1]));
   }
 
+  /** How often the guest has begun to count. */
+  async boots(): Promise<number> {
+    return (await this.counts()).filter((count) => count === 1).length;
+  }
+
+  /** Carries out what starts the guest, and waits until it counts again from 1. */
+  async boot(start: () => Promise<void>): Promise<void> {
+    const before = await this.boots();
+    await start();
+    await eventually(async () => (await this.boots()) > before, BOOT_LIMIT_MS, () => `${this.name} to boot`);
+  }
+
   /** Waits until the guest counts beyond `count`. */
   async countsBeyond(count: number, limitMs = BOOT_LIMIT_MS): Promise<number[]> {
     let seen: number[] = [];
