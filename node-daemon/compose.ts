@@ -88,6 +88,9 @@ class Node implements NodeDaemon {
   readonly #primary: PrimaryReconciler;
   readonly #vms: VmReconciler;
   readonly #controllers: { vm: Controller; domains: Controller; console: Controller; primary: Controller; presence: Controller };
+  #registered = false;
+  /** This host's domains are known, so that it may be given VMs. */
+  #hostKnown = false;
   #ended: Promise<void> | undefined;
 
   constructor(config: NodeConfig, parts: NodeParts) {
@@ -123,17 +126,17 @@ class Node implements NodeDaemon {
     await consoles.start(signal);
     // Before libvirt: the API's address must not wait for it.
     this.#controllers.primary.start();
+    this.#registered = true;
     await hypervisor.start(signal);
-    await this.#vms.refreshLocal();
-    await this.#status.refresh();
     for (const vm of await consoles.list()) this.#controllers.console.enqueue(vm);
+    await this.#lookAtHost();
     this.#controllers.presence.start();
     this.#controllers.vm.start();
-    this.#lookAtHost();
+    // libvirt may have come between the look and the subscription.
+    if (!this.#hostKnown) await this.#lookAtHost();
     this.#controllers.domains.start();
     this.#controllers.console.start();
-    await this.#status.setDaemon('run');
-    this.#parts.log.info({ node }, 'node is at work');
+    await this.#atWork();
   }
 
   stop(): Promise<void> {
@@ -160,20 +163,26 @@ class Node implements NodeDaemon {
   async #end(): Promise<void> {
     const { vm, domains, console, primary, presence } = this.#controllers;
     const { hypervisor, consoles, store } = this.#parts;
-    await this.#part('the announcement', () => this.#status.setDaemon('shutdown'));
-    await this.#part('the primary role', () => this.#relinquish(), RELINQUISH_LIMIT_MS);
+    if (this.#registered) {
+      await this.#part('the announcement', () => this.#status.setDaemon('shutdown'));
+      await this.#part('the primary role', () => this.#relinquish(), RELINQUISH_LIMIT_MS);
+    }
     const working = [primary, domains, vm, console, presence];
     await Promise.all(working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop())));
     await this.#part('migrations', () => this.#vms.stop());
     await this.#part('libvirt', () => hypervisor.stop());
     await this.#part('consoles', () => consoles.stop());
-    await this.#part('the last status', () => this.#status.setDaemon('stop'));
-    await this.#part('the lease', () => this.#lease.release());
-    await this.#part('the presence', () => this.#presence.release());
+    if (this.#registered) await this.#goodbye();
     this.#lease.stop();
     await this.#status.stop();
     await this.#mirror.stop();
     await this.#part('the session', () => store.stop());
+  }
+
+  async #goodbye(): Promise<void> {
+    await this.#part('the last status', () => this.#status.setDaemon('stop'));
+    await this.#part('the lease', () => this.#lease.release());
+    await this.#part('the presence', () => this.#presence.release());
   }
 
   /** What cannot be released is left to the end of the session. */
@@ -181,7 +190,7 @@ class Node implements NodeDaemon {
     try {
       await withTimeout(this.#parts.clock, { timeoutMs, what }, work);
     } catch (error) {
-      this.#parts.log.warn({ what, why: describeError(error) }, 'a part of the daemon did not end cleanly');
+      this.#parts.log.warn({ what, why: describeError(error) }, 'a part of the daemon did not end well');
     }
   }
 
@@ -218,21 +227,35 @@ class Node implements NodeDaemon {
       this.#parts.hypervisor.listen({
         domain: (uuid) => vms.noticed(uuid),
         connection: (state) => {
-          if (state === 'connected') this.#lookAtHost();
+          if (state === 'connected') void this.#part('the look at this host', () => this.#libvirtIsBack());
         },
       });
     const sources = [this.#changes((kind, id) => vms.keysOf(kind, id)), this.#whenFresh(keys), domains];
     return this.#controller({ name: 'vm', reconciler: vms, sources, keys, workers: VM_WORKERS, resyncMs: VM_RESYNC_MS });
   }
 
-  /** libvirt was away: nobody told what happened meanwhile. */
-  #lookAtHost(): void {
-    this.#vms.refreshLocal().then(
-      () => {
-        for (const uuid of this.#vms.keys()) this.#controllers.vm.enqueue(uuid);
-      },
-      (error: unknown) => this.#parts.log.warn({ why: describeError(error) }, 'the domains of this host could not be listed; the sweep looks again'),
-    );
+  /** Before the first round, and whenever libvirt was away: nobody told what happened meanwhile. */
+  async #lookAtHost(): Promise<void> {
+    try {
+      await this.#vms.refreshLocal();
+      this.#hostKnown = true;
+    } catch (error) {
+      this.#parts.log.warn({ why: describeError(error) }, 'the domains of this host could not be listed; it is done when libvirt is back');
+    }
+  }
+
+  async #libvirtIsBack(): Promise<void> {
+    await this.#lookAtHost();
+    for (const uuid of this.#vms.keys()) this.#controllers.vm.enqueue(uuid);
+    await this.#atWork();
+  }
+
+  /** `run` once libvirt has answered: until then this node is primary if need be, and runs no VMs. */
+  async #atWork(): Promise<void> {
+    if (!this.#hostKnown || this.#ended !== undefined) return;
+    await this.#status.refresh();
+    await this.#status.setDaemon('run');
+    this.#parts.log.info({ node: this.#config.node }, 'node is at work');
   }
 
   #domainsController(): Controller {
