@@ -259,6 +259,17 @@ describe('documents', () => {
     expect(rows.map((row) => [row[1], row[2]])).toEqual(ERROR_CODES.map((code) => [statusOf(code), isRetryable(code) ? 'yes' : 'no']));
   });
 
+  test('the list of decisions has every page, under the title of the page', () => {
+    const list = readFileSync(join(ROOT, 'docs/decisions/README.md'), 'utf8');
+    const pages = filesBelow('docs/decisions').filter((path) => /\/\d{4}-[a-z0-9-]+\.md$/u.test(path));
+    const plain = (text: string): string => text.replaceAll('’', "'");
+    const lines = pages.map((path) => {
+      const title = /^# (.+)$/mu.exec(readFileSync(join(ROOT, path), 'utf8'))?.[1] ?? '';
+      return `[${title}](${path.slice('docs/decisions/'.length)})`;
+    });
+    expect(lines.filter((line) => !plain(list).includes(plain(line)))).toEqual([]);
+  });
+
   test('every file that the documents link to exists', () => {
     const documents = [...filesBelow('docs'), 'README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'].filter((path) => path.endsWith('.md'));
     const faults = documents.flatMap((path) =>
