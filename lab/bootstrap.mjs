@@ -21,7 +21,7 @@ const RUN_PACKAGES = [
   ['zookeeper', '/usr/share/java/zookeeper.jar'],
   ['libslf4j-java', '/usr/share/java/slf4j-simple.jar'],
   ['default-jre-headless', '/usr/bin/java'],
-  ['libvirt-daemon-system', '/etc/libvirt/libvirtd.conf'],
+  ['libvirt-daemon-system', '/usr/share/doc/libvirt-daemon-system/copyright'],
   ['libvirt-daemon', '/usr/sbin/libvirtd'],
   ['libvirt-daemon', '/usr/sbin/virtlogd'],
   ['libvirt-daemon-driver-qemu', '/usr/share/doc/libvirt-daemon-driver-qemu/copyright'],
