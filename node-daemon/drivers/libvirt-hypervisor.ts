@@ -161,6 +161,7 @@ export class LibvirtHypervisor implements Hypervisor {
     }
   }
 
+  /** While libvirtd takes its guests up again after a restart, one that is destroyed may be called crashed. */
   async destroy(uuid: VmId): Promise<void> {
     const connection = await this.#lifecycle.get();
     await ignoring(['not-found', 'state'], connection.call(PROCEDURES.domainDestroyFlags, { domain: refOf(uuid), flags: 0 }, STOP_LIMIT));
@@ -205,7 +206,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async abortMigration(uuid: VmId): Promise<void> {
-    await ignoring(['not-found', 'state'], this.#connectionOf(uuid).call(PROCEDURES.domainAbortJob, refOf(uuid), QUICK_LIMIT));
+    const migration = this.#migrations.get(uuid);
+    if (migration !== undefined && migration !== 'starting') return migration.abort();
+    // One that an earlier daemon began.
+    await ignoring(['not-found', 'state'], this.#session.connection().call(PROCEDURES.domainAbortJob, refOf(uuid), QUICK_LIMIT));
   }
 
   async findOnPeer(node: string, uuid: VmId): Promise<Domain | undefined> {

@@ -29,6 +29,7 @@ export interface OutgoingMigrationDeps {
 export class OutgoingMigration {
   readonly #deps: OutgoingMigrationDeps;
   #over = false;
+  #abortAsked = false;
 
   constructor(deps: OutgoingMigrationDeps) {
     this.#deps = deps;
@@ -50,16 +51,33 @@ export class OutgoingMigration {
     const { domain, connection } = this.#deps;
     // Before the start, so that the first switch-over obeys it: QEMU keeps the value.
     await connection.call(PROCEDURES.domainMigrateSetMaxDowntime, { domain, flags: 0, downtimeMs: request.maxDowntimeMs }, CALL_LIMIT);
-    const onAbort = (): void => void this.#abortUntilOver();
+    const onAbort = (): void => {
+      this.#abortAsked = true;
+      void this.#abortUntilOver();
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       if (signal.aborted) throw new AppError('cancelled', 'the migration was cancelled before it began');
       await this.#perform(request);
     } catch (error) {
-      throw this.#toMigrationError(error, signal);
+      throw this.#toMigrationError(error);
     } finally {
       this.#over = true;
       signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Asks libvirt once to end it. Not begun yet, or over already, is fine. */
+  async abort(): Promise<void> {
+    const { connection, domain } = this.#deps;
+    const askedBefore = this.#abortAsked;
+    // Before the call: the migration's own end may be told before the answer to it.
+    this.#abortAsked = true;
+    try {
+      await connection.call(PROCEDURES.domainAbortJob, domain, CALL_LIMIT);
+    } catch (error) {
+      this.#abortAsked = askedBefore;
+      if (!isAppError(error, 'state', 'not-found')) throw error;
     }
   }
 
@@ -75,8 +93,9 @@ export class OutgoingMigration {
     await connection.call(PROCEDURES.domainMigratePerform3Params, args, { timeoutMs: MIGRATE_LIMIT_MS });
   }
 
-  #toMigrationError(error: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted && libvirtCodeOf(error) !== undefined) {
+  #toMigrationError(error: unknown): unknown {
+    // By the moment of the abort libvirt's refusal has one number or another, so it is not the number that decides.
+    if (this.#abortAsked && libvirtCodeOf(error) !== undefined) {
       return new AppError('cancelled', 'the migration was aborted', { domain: this.#deps.domain.name }, { cause: error });
     }
     if (isAppError(error, 'unavailable', 'timeout') && libvirtCodeOf(error) === undefined) {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile, cp, chmod, access } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -41,14 +41,12 @@ export interface LibvirtHost {
   libvirtd: { kill(): Promise<void>; start(): Promise<void> };
 }
 
-/** True when this machine can run such hosts: root, and the packages are there. */
-export async function libvirtMissing(): Promise<string | undefined> {
-  if (process.getuid?.() !== 0) return 'needs root';
-  for (const program of ['/usr/sbin/libvirtd', '/usr/sbin/virtlogd', '/usr/bin/qemu-system-x86_64', '/usr/sbin/sshd', '/usr/bin/nsenter']) {
-    const there = await access(program).then(() => true, () => false);
-    if (!there) return `${program} is missing`;
-  }
-  return undefined;
+const PROGRAMS = ['/usr/sbin/libvirtd', '/usr/sbin/virtlogd', '/usr/bin/qemu-system-x86_64', '/usr/sbin/sshd', '/usr/bin/nsenter', '/usr/bin/virsh'];
+
+/** Why this machine cannot run such hosts, undefined when it can. In CI nothing may be missing: there the tests run, and fail. */
+export function libvirtMissing(): string | undefined {
+  if (process.env['CI'] !== undefined) return undefined;
+  return process.getuid?.() === 0 ? PROGRAMS.find((program) => !existsSync(program)) : 'root';
 }
 
 /** Starts a libvirtd for each name, each in namespaces and folders of its own. */

@@ -1,4 +1,5 @@
 import { hypervisorContract } from '../../contract/hypervisor.ts';
+import { libvirtMissing } from '../../support/libvirtd.ts';
 import { libvirtFixture } from './fixture.ts';
 
-hypervisorContract('libvirt with QEMU', libvirtFixture);
+hypervisorContract('libvirt with QEMU', libvirtFixture, libvirtMissing());

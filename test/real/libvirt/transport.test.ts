@@ -9,7 +9,7 @@ import { unixDial, type Dial } from '../../../common/libvirt/dial.ts';
 import { FrameReader, KEEPALIVE_PROGRAM } from '../../../common/libvirt/frame.ts';
 import { PROCEDURES } from '../../../common/libvirt/procedures.ts';
 import type { Hypervisor } from '../../../node-daemon/drivers/hypervisor.ts';
-import { guestXml } from '../../support/libvirtd.ts';
+import { guestXml, libvirtMissing } from '../../support/libvirtd.ts';
 import { until } from '../../support/until.ts';
 import { libvirtFixture, type LibvirtFixture } from './fixture.ts';
 
@@ -21,7 +21,7 @@ const MEMORY_DIR = '/run/libvirt/pvc';
 
 const MOVE = { target: 'beta', maxDowntimeMs: 300, autoConverge: false };
 
-describe('libvirt on real hosts', () => {
+describe.skipIf(libvirtMissing() !== undefined)('libvirt on real hosts', () => {
   let fixture: LibvirtFixture;
   let alpha: Hypervisor;
   let beta: Hypervisor;
@@ -186,6 +186,19 @@ describe('libvirt on real hosts', () => {
     await fixture.hosts[1].startDaemon();
     await until(async () => (await codeOf(beta.list())) === 'none', LIMIT_MS, 'target back');
     await until(async () => (await sockets('beta')).length === 0, LIMIT_MS, 'target tidied');
+  });
+
+  test('when this host’s own libvirt dies in the middle, the outcome is unknown, and the guest is found running here', async () => {
+    fixture.slowMigrations(true);
+    const uuid = await started('unknown');
+    const moved = codeOf(alpha.migrate(uuid, MOVE, new AbortController().signal));
+    await underWay(uuid);
+    await fixture.hosts[0].stopDaemon();
+    expect(await moved).toBe('unknown-outcome');
+    await fixture.hosts[0].startDaemon();
+    await until(async () => (await codeOf(alpha.list())) === 'none', LIMIT_MS, 'libvirt back');
+    await until(async () => (await alpha.find(uuid))?.state === 'running', LIMIT_MS, 'running here');
+    await until(async () => (await alpha.findOnPeer('beta', uuid)) === undefined, LIMIT_MS, 'gone on the target');
   });
 
   test('a driver that stops ends its migration, and the guest runs on here', async () => {
