@@ -38,22 +38,35 @@ export async function updateResource<K extends MirroredKind>(
   throw new AppError('conflict', 'too many writers change this document at once', target);
 }
 
-/** The written document, or undefined when somebody else was first and the caller has to look again. */
-async function tryWrite<K extends MirroredKind>(
+/**
+ * The written document, or undefined when somebody else was first and the caller has to look again.
+ * @throws AppError 'invalid' when the document does not satisfy its schema: nobody could read it.
+ */
+export async function tryWrite<K extends MirroredKind>(
   context: Context,
   { kind, id }: { kind: K; id: string },
   current: Versioned<Doc<K>>,
   next: Doc<K>,
 ): Promise<Versioned<Doc<K>> | undefined> {
+  checkDocument(kind, next);
   try {
     const entry = await context.store.update(pathOf(kind, id), next, current.version);
     return { ...current, doc: next, version: entry.version, modifiedZxid: entry.modifiedZxid };
   } catch (error) {
-    if (isAppError(error, 'conflict')) return undefined;
+    if (isAppError(error, 'conflict', 'not-found')) return undefined;
     if (!isAppError(error, 'unknown-outcome')) throw error;
+    const seen = await readAfterLoss(context, { kind, id }, error);
+    return seen !== undefined && seen.version > current.version && isDeepStrictEqual(seen.doc, next) ? seen : undefined;
   }
-  const seen = await readResource(context, kind, id);
-  return seen !== undefined && seen.version > current.version && isDeepStrictEqual(seen.doc, next) ? seen : undefined;
+}
+
+/** As long as nobody can look, the outcome stays unknown: 'unavailable' would say that nothing was done. */
+async function readAfterLoss<K extends Kind>(context: Pick<Context, 'store'>, { kind, id }: { kind: K; id: string }, loss: AppError): Promise<Versioned<Doc<K>> | undefined> {
+  try {
+    return await readResource(context, kind, id);
+  } catch (error) {
+    throw isAppError(error, 'unavailable', 'timeout') ? loss : error;
+  }
 }
 
 /**
@@ -66,15 +79,18 @@ export async function createResource<K extends MirroredKind>(context: Context, t
 }
 
 async function createOrFind<K extends MirroredKind>(context: Context, { kind, id }: { kind: K; id: string }, doc: Doc<K>): Promise<number> {
-  try {
-    return (await context.store.create(pathOf(kind, id), doc)).version;
-  } catch (error) {
-    if (!isAppError(error, 'unknown-outcome')) throw error;
+  checkDocument(kind, doc);
+  for (let round = 0; round < TRIES_MAX; round += 1) {
+    try {
+      return (await context.store.create(pathOf(kind, id), doc)).version;
+    } catch (error) {
+      if (!isAppError(error, 'unknown-outcome')) throw error;
+      const seen = await readAfterLoss(context, { kind, id }, error);
+      if (seen !== undefined && isDeepStrictEqual(seen.doc, doc)) return seen.version;
+      if (seen !== undefined) throw new AppError('exists', 'the document exists already', { kind, id });
+    }
   }
-  const seen = await readResource(context, kind, id);
-  if (seen === undefined) return createOrFind(context, { kind, id }, doc);
-  if (isDeepStrictEqual(seen.doc, doc)) return seen.version;
-  throw new AppError('exists', 'the document exists already', { kind, id });
+  throw new AppError('unknown-outcome', 'the answer was lost again and again', { kind, id });
 }
 
 /**
@@ -82,14 +98,28 @@ async function createOrFind<K extends MirroredKind>(context: Context, { kind, id
  * @throws AppError 'conflict' when it has changed.
  */
 export async function removeResource(context: Context, target: { kind: Kind; id: string }, version: number): Promise<void> {
-  try {
-    await context.store.remove(pathOf(target.kind, target.id), version);
-  } catch (error) {
-    if (isAppError(error, 'not-found')) return;
-    if (!isAppError(error, 'unknown-outcome')) throw error;
-    if ((await context.store.read(pathOf(target.kind, target.id))) === undefined) return;
-    throw error;
+  const path = pathOf(target.kind, target.id);
+  for (let round = 0; round < TRIES_MAX; round += 1) {
+    try {
+      await context.store.remove(path, version);
+      return;
+    } catch (error) {
+      if (isAppError(error, 'not-found')) return;
+      if (!isAppError(error, 'unknown-outcome')) throw error;
+    }
   }
+  throw new AppError('unknown-outcome', 'the answer was lost again and again', target);
+}
+
+/**
+ * Refuses a document that its readers would keep out.
+ * @throws AppError 'invalid' with what is wrong, by field.
+ */
+export function checkDocument<K extends Kind>(kind: K, doc: Doc<K>): void {
+  const result = RESOURCES[kind].schema.safeParse(doc);
+  if (result.success) return;
+  const faults = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new AppError('invalid', 'the change would leave a document that is not valid', { kind, faults });
 }
 
 /** The document as the store has it now, past the mirror. */

@@ -6,8 +6,9 @@ import { pathOf } from '../schema/resources.ts';
 import { MIGRATION_MAX_DOWNTIME_DEFAULT_MS, type MigrationMethod, type Selector, type Tag, type VmSpec } from '../schema/vm.ts';
 import { chooseNode, isAlive } from './choose-node.ts';
 import type { OperationContext } from './context.ts';
-import { findByName, vmStatusOf } from './find-vm.ts';
-import { createResource, readResource, removeResource, updateResource } from './update-resource.ts';
+import { vmStatusOf } from './find-vm.ts';
+import { checkDocument, createResource, readResource, removeResource, updateResource } from './update-resource.ts';
+import { abandonName, claimName, confirmName, nameTaken, releaseName } from './vm-name.ts';
 
 export interface VmDefinition {
   xml: string;
@@ -27,16 +28,21 @@ export interface VmDefinition {
  */
 export async function defineVm(context: OperationContext, definition: VmDefinition): Promise<VmSpec> {
   const spec = newSpec(context, definition);
+  checkDocument('vm', spec);
   if (context.mirror.get('vm', spec.uuid) !== undefined) throw new AppError('exists', 'a VM with this UUID exists', { uuid: spec.uuid });
   await claimName(context, spec.name, spec.uuid);
   try {
     await createResource(context, { kind: 'vm', id: spec.uuid }, spec);
   } catch (error) {
-    if (!isAppError(error, 'unknown-outcome')) await releaseName(context, spec.name, spec.uuid);
-    throw isAppError(error, 'exists') ? new AppError('exists', 'a VM with this UUID exists', { uuid: spec.uuid }) : error;
+    // After any other failure the entry stays: the VM may have come all the same, and if not, the name is taken over.
+    if (!isAppError(error, 'exists')) throw error;
+    await abandonName(context, spec.name, spec.uuid);
+    throw new AppError('exists', 'a VM with this UUID exists', { uuid: spec.uuid });
   }
-  await confirmName(context, spec);
-  return spec;
+  if (await confirmName(context, spec.name, spec.uuid)) return spec;
+  const vm = await readResource(context, 'vm', spec.uuid);
+  if (vm !== undefined) await removeResource(context, { kind: 'vm', id: spec.uuid }, vm.version);
+  throw nameTaken(spec.name);
 }
 
 function newSpec(context: OperationContext, definition: VmDefinition): VmSpec {
@@ -92,17 +98,29 @@ export async function renameVm(context: OperationContext, uuid: VmId, newName: s
   if (isOwned(vmStatusOf(context.mirror, uuid))) throw new AppError('state', 'a VM can be renamed only while it is off', { vm: old.name });
   if (old.name === parsed.data) return old;
   await claimName(context, parsed.data, uuid);
-  const written = await updateResource(context, { kind: 'vm', id: uuid }, (spec) => ({
-    ...spec,
-    name: parsed.data,
-    xml: withIdentity(spec.xml, { uuid, name: parsed.data }),
-  }));
-  if (!(await isNameOf(context, parsed.data, uuid))) {
-    await updateResource(context, { kind: 'vm', id: uuid }, (spec) => ({ ...spec, name: old.name, xml: withIdentity(spec.xml, { uuid, name: old.name }) }));
-    throw nameTaken(parsed.data);
+  return takeName(context, uuid, parsed.data);
+}
+
+/** The name is claimed: the VM takes it, or the claim is given up. */
+async function takeName(context: OperationContext, uuid: VmId, name: VmName): Promise<VmSpec> {
+  let previous = name;
+  const rename = (to: VmName) => (spec: VmSpec): VmSpec => {
+    if (spec.name === to) return spec;
+    if (to === name) previous = spec.name;
+    return { ...spec, name: to, xml: withIdentity(spec.xml, { uuid, name: to }) };
+  };
+  try {
+    const written = await updateResource(context, { kind: 'vm', id: uuid }, rename(name));
+    if (await confirmName(context, name, uuid)) {
+      if (previous !== name) await releaseName(context, previous, uuid);
+      return written.doc;
+    }
+  } catch (error) {
+    if (isAppError(error, 'not-found', 'invalid')) await abandonName(context, name, uuid);
+    throw error;
   }
-  await releaseName(context, old.name, uuid);
-  return written.doc;
+  await updateResource(context, { kind: 'vm', id: uuid }, rename(previous));
+  throw nameTaken(name);
 }
 
 /** Longest wait for the owner to stop the guest and forget it; a forced stop takes QEMU a few seconds. */
@@ -118,8 +136,17 @@ export async function removeVm(context: OperationContext, uuid: VmId, options: {
     throw new AppError('state', 'the node that runs the VM cannot be reached, so it cannot be stopped', { node: owner });
   }
   await updateResource(context, { kind: 'vm', id: uuid }, (spec) => (spec.deletion === null ? { ...spec, deletion: { disks: options.disks } } : spec));
-  if (!isOwned(vmStatusOf(context.mirror, uuid))) await finishRemoval(context, uuid);
+  if (!isOwned(vmStatusOf(context.mirror, uuid))) await finishUnlessTaken(context, uuid);
   await context.mirror.waitFor('vm', uuid, 'gone', { timeoutMs: REMOVAL_WAIT_MS });
+}
+
+/** A node that took ownership at the same moment sees the request and finishes it. */
+async function finishUnlessTaken(context: OperationContext, uuid: VmId): Promise<void> {
+  try {
+    await finishRemoval(context, uuid);
+  } catch (error) {
+    if (!isAppError(error, 'conflict')) throw error;
+  }
 }
 
 /**
@@ -137,60 +164,4 @@ export async function finishRemoval(context: OperationContext, uuid: VmId): Prom
   // Whoever sees that the VM is gone may use its name at once.
   await releaseName(context, vm.doc.name, uuid);
   await removeResource(context, { kind: 'vm', id: uuid }, vm.version);
-}
-
-/**
- * Makes the name point at the VM, unless a VM has it. An entry whose VM never came is taken over.
- * Of two that claim a name at once, the one that takes over looks again whether the other has got its name meanwhile, and the other
- * looks, once it has its name, whether the entry is still its own: they cannot both go on.
- */
-async function claimName(context: OperationContext, name: VmName, uuid: VmId): Promise<void> {
-  if (findByName(context.mirror, name) !== undefined) throw nameTaken(name);
-  try {
-    await createResource(context, { kind: 'vm-name', id: name }, { uuid });
-    return;
-  } catch (error) {
-    if (!isAppError(error, 'exists')) throw error;
-  }
-  const entry = await readResource(context, 'vm-name', name);
-  if (entry === undefined) throw nameTaken(name);
-  const other = entry.doc.uuid;
-  if (await hasName(context, other, name)) throw nameTaken(name);
-  await setNameHolder(context, name, { from: other, to: uuid });
-  if (!(await hasName(context, other, name))) return;
-  await setNameHolder(context, name, { from: uuid, to: other });
-  throw nameTaken(name);
-}
-
-async function setNameHolder(context: OperationContext, name: VmName, change: { from: VmId; to: VmId }): Promise<void> {
-  await updateResource(context, { kind: 'vm-name', id: name }, (current) => {
-    if (current.uuid !== change.from) throw nameTaken(name);
-    return { uuid: change.to };
-  });
-}
-
-async function hasName(context: OperationContext, uuid: VmId, name: VmName): Promise<boolean> {
-  await context.store.sync();
-  return (await readResource(context, 'vm', uuid))?.doc.name === name;
-}
-
-async function isNameOf(context: OperationContext, name: VmName, uuid: VmId): Promise<boolean> {
-  await context.store.sync();
-  return (await readResource(context, 'vm-name', name))?.doc.uuid === uuid;
-}
-
-/** Two definitions of one name at once: the name's entry decides, the other one steps back. */
-async function confirmName(context: OperationContext, spec: VmSpec): Promise<void> {
-  if (await isNameOf(context, spec.name, spec.uuid)) return;
-  await context.store.remove(pathOf('vm', spec.uuid), 0);
-  throw nameTaken(spec.name);
-}
-
-async function releaseName(context: OperationContext, name: VmName, uuid: VmId): Promise<void> {
-  const entry = await readResource(context, 'vm-name', name);
-  if (entry?.doc.uuid === uuid) await removeResource(context, { kind: 'vm-name', id: name }, entry.version);
-}
-
-function nameTaken(name: VmName): AppError {
-  return new AppError('exists', 'a VM with this name exists', { name });
 }
