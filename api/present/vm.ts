@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseDomainXml, type DomainFacts } from '../../common/domain/domain-xml.ts';
+import { readDomainFacts, type DomainFacts } from '../../common/domain/domain-xml.ts';
 import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { isAppError } from '../../common/errors.ts';
 import { tag, type VmSpec } from '../../common/schema/vm.ts';
@@ -162,7 +162,7 @@ export function presentVmDefinition(spec: VmSpec): z.infer<typeof vmDefinitionVi
 /** A definition that an older version took and this one refuses must not hide its VM. */
 function factsOf(spec: VmSpec): DomainFacts | undefined {
   try {
-    return parseDomainXml(spec.xml);
+    return readDomainFacts(spec.xml);
   } catch (error) {
     if (isAppError(error, 'invalid', 'too-large')) return undefined;
     throw error;

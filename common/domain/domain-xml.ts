@@ -1,15 +1,12 @@
 import { DOMParser, XMLSerializer, type Document, type Element } from '@xmldom/xmldom';
-import { SaxesParser } from 'saxes';
 import { AppError } from '../errors.ts';
 import { vmId, vmName, type VmId, type VmName } from '../ids.ts';
 import { XML_MAX_BYTES } from '../schema/vm.ts';
 import { memoryMibOf } from './memory-unit.ts';
+import { readXmlTree, type XmlElement } from './xml-tree.ts';
 
 /** Raw QEMU arguments: whoever writes them runs anything as QEMU's user on the host. */
 const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
-
-/** Elements within each other, at most; libvirt's own have under ten. The tree below is built in quadratic time beyond it. */
-const DEPTH_MAX = 64;
 
 export interface DomainDisk {
   /** `file`, or the protocol of a network disk (`rbd`). */
@@ -54,7 +51,17 @@ export interface DomainFacts {
  * @throws AppError 'invalid' that says what is wrong and where; 'too-large' beyond XML_MAX_BYTES.
  */
 export function parseDomainXml(xml: string): DomainFacts {
-  const root = domainElement(parseXml(xml));
+  parseXml(xml);
+  return readDomainFacts(xml);
+}
+
+/**
+ * The facts of a definition that was accepted before: as parseDomainXml, but without trying whether it can be rewritten, which takes
+ * most of the time.
+ * @throws AppError 'invalid'.
+ */
+export function readDomainFacts(xml: string): DomainFacts {
+  const root = checkDomain(readXmlTree(xml));
   const name = vmName.safeParse(textOf(onlyChild(root, 'name')));
   if (!name.success) throw invalid('the domain has no valid name', name.error.issues[0]?.message);
   const os = child(root, 'os');
@@ -72,7 +79,7 @@ export function parseDomainXml(xml: string): DomainFacts {
     machine: attribute(type, 'machine'),
     console: attribute(devices && child(devices, 'console'), 'type'),
     emulator: textOf(devices && child(devices, 'emulator')),
-    features: elementsOf(child(root, 'features')).map((feature) => feature.tagName),
+    features: (child(root, 'features')?.elements ?? []).map((feature) => feature.tagName),
     disks: children(devices, 'disk').map(diskOf),
     networks: children(devices, 'interface').map(interfaceOf),
     controllers: children(devices, 'controller').map((controller) => ({
@@ -95,9 +102,9 @@ export function withIdentity(xml: string, identity: { uuid: VmId; name: VmName }
 export function withConsoleLog(xml: string, file: string): string {
   const document = parseXml(xml);
   const root = domainElement(document);
-  const devices = child(root, 'devices');
-  const serial = children(devices, 'serial')[0] ?? children(devices, 'console')[0];
-  if (serial === undefined || child(serial, 'log') !== undefined) return xml;
+  const devices = domChild(root, 'devices');
+  const serial = domChildren(devices, 'serial')[0] ?? domChildren(devices, 'console')[0];
+  if (serial === undefined || domChild(serial, 'log') !== undefined) return xml;
   const log = document.createElement('log');
   log.setAttribute('file', file);
   log.setAttribute('append', 'on');
@@ -107,7 +114,7 @@ export function withConsoleLog(xml: string, file: string): string {
 
 function parseXml(xml: string): Document {
   if (Buffer.byteLength(xml) > XML_MAX_BYTES) throw new AppError('too-large', 'the domain definition is too large', { maxBytes: XML_MAX_BYTES });
-  checkText(xml);
+  checkDomain(readXmlTree(xml));
   const faults: string[] = [];
   const parser = new DOMParser({
     onError: (level, message) => {
@@ -120,26 +127,6 @@ function parseXml(xml: string): Document {
   return document;
 }
 
-/** Reads the text once, in linear time, and stops at the first fault: well-formed, without DOCTYPE, not too deep. */
-function checkText(xml: string): void {
-  const parser = new SaxesParser({ xmlns: true });
-  let depth = 0;
-  parser.on('error', (error) => {
-    throw invalid('the domain definition is not well-formed XML', error.message);
-  });
-  parser.on('doctype', () => {
-    throw invalid('the domain definition must not have a DOCTYPE');
-  });
-  parser.on('opentagstart', () => {
-    depth += 1;
-    if (depth > DEPTH_MAX) throw invalid('the elements of the domain definition are nested too deeply', `line ${parser.line}`);
-  });
-  parser.on('closetag', () => {
-    depth -= 1;
-  });
-  parser.write(xml).close();
-}
-
 function parseOrThrow(parser: DOMParser, xml: string): Document {
   try {
     return parser.parseFromString(xml, 'text/xml');
@@ -148,15 +135,25 @@ function parseOrThrow(parser: DOMParser, xml: string): Document {
   }
 }
 
-function domainElement(document: Document): Element {
-  const root = document.documentElement;
-  if (root?.tagName !== 'domain') throw invalid('the definition is not a libvirt domain', `root element is ${root?.tagName ?? 'missing'}`);
+function checkDomain(root: XmlElement): XmlElement {
+  if (root.tagName !== 'domain') throw invalid('the definition is not a libvirt domain', `root element is ${root.tagName}`);
   if (!['qemu', 'kvm'].includes(attribute(root, 'type'))) throw invalid('the domain type must be kvm or qemu');
-  if (root.getElementsByTagNameNS(QEMU_NAMESPACE, '*').length > 0) throw invalid('raw QEMU arguments are not allowed in a domain definition');
+  if (hasElementOf(root, QEMU_NAMESPACE)) throw invalid('raw QEMU arguments are not allowed in a domain definition');
   return root;
 }
 
-function uuidOf(root: Element): VmId | undefined {
+/** Bounded by the depth that a tree may have. */
+function hasElementOf(element: XmlElement, uri: string): boolean {
+  return element.uri === uri || element.elements.some((inner) => hasElementOf(inner, uri));
+}
+
+function domainElement(document: Document): Element {
+  const root = document.documentElement;
+  if (root === null) throw new AppError('bug', 'a domain that was checked has no root element');
+  return root;
+}
+
+function uuidOf(root: XmlElement): VmId | undefined {
   const element = onlyChild(root, 'uuid');
   if (element === undefined) return undefined;
   const uuid = vmId.safeParse(textOf(element).toLowerCase());
@@ -167,21 +164,21 @@ function uuidOf(root: Element): VmId | undefined {
 /** Libvirt's limit of vCPUs for the machine types in use. */
 const VCPUS_MAX = 4_096;
 
-function vcpusOf(root: Element): number {
+function vcpusOf(root: XmlElement): number {
   const text = textOf(child(root, 'vcpu')) || '1';
   const vcpus = Number(text);
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > VCPUS_MAX) throw invalid('the number of vCPUs is not valid', text);
   return vcpus;
 }
 
-function topologyOf(root: Element): string {
+function topologyOf(root: XmlElement): string {
   const cpu = child(root, 'cpu');
   const topology = cpu && child(cpu, 'topology');
   if (topology === undefined) return 'N/A';
   return ['sockets', 'cores', 'threads'].map((key) => attribute(topology, key)).join('/');
 }
 
-function diskOf(disk: Element): DomainDisk {
+function diskOf(disk: XmlElement): DomainDisk {
   const source = child(disk, 'source');
   const target = child(disk, 'target');
   const isNetwork = attribute(disk, 'type') === 'network';
@@ -193,7 +190,7 @@ function diskOf(disk: Element): DomainDisk {
   };
 }
 
-function interfaceOf(element: Element): DomainInterface {
+function interfaceOf(element: XmlElement): DomainInterface {
   const type = attribute(element, 'type');
   return {
     type,
@@ -204,7 +201,7 @@ function interfaceOf(element: Element): DomainInterface {
 }
 
 function setText(document: Document, root: Element, name: string, text: string): void {
-  const existing = child(root, name);
+  const existing = domChild(root, name);
   if (existing !== undefined) {
     existing.textContent = text;
     return;
@@ -214,32 +211,37 @@ function setText(document: Document, root: Element, name: string, text: string):
   root.insertBefore(element, root.firstChild);
 }
 
-function elementsOf(parent: Element | undefined): Element[] {
+function domChildren(parent: Element | undefined, name: string): Element[] {
   if (parent === undefined) return [];
-  return Array.from(parent.childNodes).filter((node): node is Element => node.nodeType === node.ELEMENT_NODE);
+  const elements = Array.from(parent.childNodes).filter((node): node is Element => node.nodeType === node.ELEMENT_NODE);
+  return elements.filter((element) => element.tagName === name);
 }
 
-function children(parent: Element | undefined, name: string): Element[] {
-  return elementsOf(parent).filter((element) => element.tagName === name);
+function domChild(parent: Element, name: string): Element | undefined {
+  return domChildren(parent, name)[0];
 }
 
-function child(parent: Element, name: string): Element | undefined {
-  return children(parent, name)[0];
+function children(parent: XmlElement | undefined, name: string): XmlElement[] {
+  return parent?.elements.filter((element) => element.tagName === name) ?? [];
+}
+
+function child(parent: XmlElement, name: string): XmlElement | undefined {
+  return parent.elements.find((element) => element.tagName === name);
 }
 
 /** Two of them would be read as one by us and as another by somebody else. */
-function onlyChild(parent: Element, name: string): Element | undefined {
+function onlyChild(parent: XmlElement, name: string): XmlElement | undefined {
   const found = children(parent, name);
   if (found.length > 1) throw invalid('the domain has more than one element where there must be one', name);
   return found[0];
 }
 
-function attribute(element: Element | undefined, name: string): string {
+function attribute(element: XmlElement | undefined, name: string): string {
   return element?.getAttribute(name) ?? '';
 }
 
-function textOf(element: Element | undefined): string {
-  return element?.textContent?.trim() ?? '';
+function textOf(element: XmlElement | undefined): string {
+  return element?.textContent.trim() ?? '';
 }
 
 function invalid(message: string, where?: string): AppError {
