@@ -53,7 +53,7 @@ describe('a free lease', () => {
   });
 
   test('does not interrupt a standby', () => {
-    expect(planPrimary(observed({ wish: wishFor(hv1), api: 'running' }))).toEqual({ state: 'takeover', step: 'contend' });
+    for (const wish of [NO_WISH, wishFor(hv1), wishAgainst(hv2)]) expect(planPrimary(observed({ wish, api: 'running' }))).toEqual({ state: 'takeover', step: 'contend' });
   });
 
   test('is not contended for by a node that shuts down or is no coordinator', () => {

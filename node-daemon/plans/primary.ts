@@ -117,17 +117,14 @@ function takeFree(observed: PrimaryObserved, forMs: number): PrimaryPlan {
   if (observed.addressHere) return { state: 'secondary', step: 'remove-address' };
   const leftMs = HOLD_BACK_MS - forMs;
   if (isOthersTurn(observed) && leftMs > 0) return { state: 'secondary', recheckMs: leftMs };
-  return { state: isWished(observed) && observed.api === 'running' ? 'takeover' : 'secondary', step: 'contend' };
+  // A standby says nothing else in between: each write lengthens the gap.
+  return { state: observed.api === 'running' ? 'takeover' : 'secondary', step: 'contend' };
 }
 
 function isOthersTurn({ me, wish, peers }: PrimaryObserved): boolean {
   const willing = peers.filter((peer) => !peer.stopping);
   if (wish.node !== null) return wish.node !== me && willing.some((peer) => peer.node === wish.node);
   return wish.avoid === me && willing.length > 0;
-}
-
-function isWished({ me, wish }: PrimaryObserved): boolean {
-  return wish.node === null ? wish.avoid !== null && wish.avoid !== me : wish.node === me;
 }
 
 /** The holder is going to give the lease up, and this node may be the one to get it. */
