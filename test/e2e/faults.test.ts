@@ -1,0 +1,170 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { delay, systemClock } from '../../common/clock.ts';
+import { startLab, type Lab } from '../support/lab.ts';
+import { countsOn, eventually, LabVm } from '../support/lab-vm.ts';
+
+const HOSTS = ['hv1', 'hv2', 'hv3'];
+
+/** The lab's ZooKeeper session timeout (lab/config-files.ts). */
+const SESSION_TIMEOUT_MS = 4_000;
+
+const PROBE_INTERVAL_MS = 20;
+const PROBE_TIMEOUT_MS = 300;
+
+describe('faults on a real cluster of three nodes', () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await startLab({ nodes: 3 });
+    for (const host of HOSTS) await lab.call('POST', `/api/v1/node/${host}/domain-state`, { 'domain-state': 'ready' });
+    await eventually(async () => (await nodes()).every((node) => node.domain_state === 'ready'), 60_000, () => 'all nodes ready');
+  });
+
+  afterAll(async () => {
+    await lab?.stop();
+  });
+
+  interface ShownNode {
+    name: string;
+    daemon_state: string;
+    coordinator_state: string;
+    domain_state: string;
+  }
+
+  const nodes = async (): Promise<ShownNode[]> => (await lab.call('GET', '/api/v1/node')).body as ShownNode[];
+
+  const primary = async (): Promise<string> => {
+    let name: string | undefined;
+    await eventually(
+      async () => {
+        name = (await nodes()).find((node) => node.coordinator_state === 'primary' && node.daemon_state === 'run')?.name;
+        return name !== undefined;
+      },
+      60_000,
+      () => 'a primary',
+    );
+    return name!;
+  };
+
+  /** Kills the node's daemon and waits until its successor runs and the API, which may have gone with it, answers. */
+  const killDaemon = async (host: string): Promise<void> => {
+    const restartsOf = async (): Promise<number> =>
+      (await lab.status()).hosts.find((each) => each.name === host)?.services.find((service) => service.name === 'pvcd')?.restarts ?? 0;
+    const before = await restartsOf();
+    await kill(host, 'pvcd');
+    await eventually(async () => (await restartsOf()) > before, 60_000, () => `pvcd on ${host} to be started again`);
+    await eventually(async () => (await nodes()).every((node) => node.daemon_state === 'run'), 60_000, () => 'all daemons to run');
+    await primary();
+  };
+
+  const kill = async (host: string, service: string): Promise<void> => {
+    await lab.signalService(host, service, 'SIGKILL');
+  };
+
+  /** Longest time without an answer of the API, from `fault` until `done` holds, in milliseconds. */
+  const longestGapMs = async (fault: () => Promise<void>, done: () => Promise<boolean>): Promise<number> => {
+    const over = new AbortController();
+    let longestMs = 0;
+    let lastMs = systemClock.monotonicMs();
+    const probing = (async () => {
+      while (!over.signal.aborted) {
+        const answered = await fetch(`${lab.url}/api/v1`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(
+          () => true,
+          () => false,
+        );
+        if (answered) {
+          longestMs = Math.max(longestMs, systemClock.monotonicMs() - lastMs);
+          lastMs = systemClock.monotonicMs();
+        }
+        await delay(systemClock, PROBE_INTERVAL_MS);
+      }
+    })();
+    await fault();
+    // What the API shows right after a kill is what was before it: the gap is watched for as long as it may last.
+    await delay(systemClock, SESSION_TIMEOUT_MS + 2_000);
+    await eventually(done, 60_000, () => 'the cluster to recover');
+    over.abort();
+    await probing;
+    return Math.round(longestMs);
+  };
+
+  test('a planned hand-over leaves the API silent for less than a second', async () => {
+    const from = await primary();
+    const to = HOSTS.find((host) => host !== from)!;
+    const gapMs = await longestGapMs(
+      async () => {
+        const reply = await lab.call('POST', `/api/v1/node/${to}/coordinator-state`, { 'coordinator-state': 'primary' });
+        expect(reply.status).toBe(200);
+      },
+      async () => (await nodes()).some((node) => node.name === to && node.coordinator_state === 'primary'),
+    );
+    console.log(JSON.stringify({ name: 'planned hand-over gap', value: gapMs, unit: 'ms' }));
+    expect(gapMs).toBeLessThan(1_000);
+  });
+
+  test("the primary's daemon killed: the API answers again within the session timeout and two seconds", async () => {
+    const from = await primary();
+    const gapMs = await longestGapMs(
+      () => kill(from, 'pvcd'),
+      async () => (await primary()) !== '' && (await nodes()).every((node) => node.daemon_state === 'run'),
+    );
+    console.log(JSON.stringify({ name: 'gap after the kill of the primary', value: gapMs, unit: 'ms' }));
+    expect(gapMs).toBeLessThan(SESSION_TIMEOUT_MS + 2_000);
+  });
+
+  test('daemons killed in the middle of a migration: the guest runs once, and goes on counting', async () => {
+    const vm = new LabVm(lab, 'moving');
+    await vm.define({ node: 'hv1' });
+    await vm.boot(() => vm.post('/state', { state: 'start' }));
+    for (const victim of ['hv1', 'hv2']) {
+      const { node } = await vm.is('start');
+      const target = node === 'hv1' ? 'hv2' : 'hv1';
+      await vm.post('/node', { action: 'move', node: target });
+      await killDaemon(victim);
+      await vm.is('start');
+      await eventually(async () => (await vm.runsOn(HOSTS)).length === 1, 60_000, () => 'one running guest');
+      expect(await vm.runsOn(HOSTS)).toEqual([(await vm.is('start')).node]);
+    }
+    const counted = await vm.countsBeyond((await vm.counts()).at(-1)! + 1);
+    expect(countsOn(counted.slice(-2))).toBe(true);
+    expect(await vm.boots()).toBe(1);
+  });
+
+  test('a daemon killed while it starts a guest: the guest runs once', async () => {
+    const vm = new LabVm(lab, 'starting');
+    await vm.define({ node: 'hv3' });
+    await vm.post('/state', { state: 'start' });
+    await killDaemon('hv3');
+    await vm.is('start', 'hv3');
+    expect(await vm.runsOn(HOSTS)).toEqual(['hv3']);
+  });
+
+  test('a daemon killed in the middle of its flush goes on with it', async () => {
+    const names = ['flush1', 'flush2', 'flush3'];
+    const vms = names.map((name) => new LabVm(lab, name));
+    for (const vm of vms) {
+      await vm.define({ node: 'hv2' });
+      await vm.post('/state', { state: 'start' });
+    }
+    for (const vm of vms) await vm.is('start', 'hv2');
+    await lab.call('POST', '/api/v1/node/hv2/domain-state', { 'domain-state': 'flush' });
+    await killDaemon('hv2');
+    await eventually(async () => (await nodes()).some((node) => node.name === 'hv2' && node.domain_state === 'flushed'), 200_000, () => 'hv2 flushed');
+    for (const vm of vms) {
+      const shown = await vm.is('start');
+      expect(shown.node).not.toBe('hv2');
+      expect(await vm.runsOn(HOSTS)).toEqual([shown.node]);
+    }
+    await lab.call('POST', '/api/v1/node/hv2/domain-state', { 'domain-state': 'ready' });
+  });
+
+  test("a killed ZooKeeper server, whichever it is, does not stop the cluster's work", async () => {
+    for (const host of HOSTS) {
+      await kill(host, 'zookeeper');
+      const vm = new LabVm(lab, `zk-${host}`);
+      await eventually(async () => (await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml(vm.name) })).status === 200, 30_000, () => 'a write to succeed');
+      expect((await vm.show()).state).toBe('stop');
+      await eventually(async () => (await lab.status()).hosts.every((each) => each.services.every((s) => s.name !== 'zookeeper' || s.phase === 'active')), 30_000, () => 'ZooKeeper back');
+    }
+  });
+});
