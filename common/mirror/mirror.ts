@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { AppError, describeError, isAppError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { nameOf, parentOf } from '../store/codec.ts';
@@ -13,6 +13,14 @@ const IN_FLIGHT_MAX = 256;
 
 /** Wait before a failed read is repeated; a lost connection causes a full reload anyway. */
 const RETRY_MS = 500;
+
+/**
+ * Rest after a large list was read, as a multiple of the time that it took, and at most: listing 10,000 names takes tens of milliseconds,
+ * and a stream of creations must not make that the whole work of the process.
+ */
+const LIST_LARGE = 1_000;
+const LIST_REST_FACTOR = 2;
+const LIST_REST_MAX_MS = 1_000;
 
 /** Only enqueues: it is called in the middle of the mirror's own work. */
 export type ChangeListener<K extends string> = (kind: K, id: string) => void;
@@ -41,6 +49,8 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   #staleSince: number | 'never' | undefined = 'never';
   /** Paths that have to be read before the mirror is fresh. Changes that come meanwhile do not count, so a storm does not put it off. */
   readonly #unread = new Set<string>();
+  /** Folders whose list was just read, and whether they changed since. */
+  readonly #resting = new Map<string, { readonly timer: Timer; changed: boolean }>();
   #loading: { resolve: () => void; reject: (error: AppError) => void } | undefined;
   #unlisten: (() => void) | undefined;
   #started: Promise<void> | undefined;
@@ -75,6 +85,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     this.#unlisten?.();
     this.#unlisten = undefined;
     this.#fetcher.stop();
+    this.#endRests();
     const stopped = new AppError('cancelled', 'mirror was stopped');
     this.#waiters.fail(stopped);
     this.#loading?.reject(stopped);
@@ -183,6 +194,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   /** Lists every folder and reads every document that is held; what is new follows from the lists. */
   #reload(): void {
     this.#fetcher.stop();
+    this.#endRests();
     this.#unread.clear();
     for (const { kind, collection } of this.#collections.values()) {
       this.#unread.add(collection.root);
@@ -201,13 +213,30 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   }
 
   async #fetchList(collection: Collection): Promise<void> {
+    const beganMs = this.#clock.monotonicMs();
     const names = await this.#store.list(collection.root, { watch: true });
     if (this.#unlisten === undefined) return;
+    if (names.length >= LIST_LARGE) this.#rest(collection.root, (this.#clock.monotonicMs() - beganMs) * LIST_REST_FACTOR);
     for (const id of collection.differences(names)) {
       const path = collection.pathOf(id);
       if (this.#unread.has(collection.root)) this.#unread.add(path);
       this.#fetcher.request(path);
     }
+  }
+
+  #rest(root: string, restMs: number): void {
+    this.#resting.get(root)?.timer.cancel();
+    const timer = this.#clock.after(Math.min(restMs, LIST_REST_MAX_MS), () => {
+      const changed = this.#resting.get(root)?.changed === true;
+      this.#resting.delete(root);
+      if (changed) this.#fetcher.request(root);
+    });
+    this.#resting.set(root, { timer, changed: false });
+  }
+
+  #endRests(): void {
+    for (const { timer } of this.#resting.values()) timer.cancel();
+    this.#resting.clear();
   }
 
   async #fetchDocument(kind: K, collection: Collection, id: string): Promise<void> {
@@ -263,7 +292,9 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   }
 
   #onChildren(path: string): void {
-    if (this.#byRoot.has(path)) this.#fetcher.request(path);
+    const resting = this.#resting.get(path);
+    if (resting !== undefined) resting.changed = true;
+    else if (this.#byRoot.has(path)) this.#fetcher.request(path);
   }
 
   #of(kind: K): Collection {

@@ -5,6 +5,8 @@ import { RESOURCES } from '../../../common/schema/resources.ts';
 import type { Store } from '../../../common/store/store.ts';
 import { ZooKeeperStore } from '../../../common/store/zookeeper-store.ts';
 import { describeOperations } from '../../contract/operations-contract.ts';
+import type { OperationsFixture } from '../../contract/operations-harness.ts';
+import { describePowerOperations } from '../../contract/operations-power-contract.ts';
 import { startZooKeeper, type Ensemble } from '../../support/zookeeper-server.ts';
 
 let ensemble: Ensemble;
@@ -35,7 +37,10 @@ async function wipe(): Promise<void> {
   await store.stop();
 }
 
-describeOperations('operations on a real ZooKeeper', async () => {
+async function open(): Promise<OperationsFixture> {
   await wipe();
   return { store: started, stop: async () => undefined };
-});
+}
+
+describeOperations('operations on a real ZooKeeper', open);
+describePowerOperations('power and place on a real ZooKeeper', open);
