@@ -49,6 +49,17 @@ export async function waitForApi(state: LabState, signal: AbortSignal): Promise<
   });
 }
 
+/** Whether the API answers anything now. */
+export async function apiAnswers(state: LabState): Promise<boolean> {
+  try {
+    await callApi(state, 'GET', '/api/v1');
+    return true;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'unavailable') return false;
+    throw error;
+  }
+}
+
 async function runningNodes(state: LabState): Promise<number> {
   try {
     const reply = await callApi(state, 'GET', '/api/v1/node');

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { systemClock } from '../common/clock.ts';
 import { AppError } from '../common/errors.ts';
 import { run } from '../common/process.ts';
-import { apiUrl, waitForApi } from './api-client.ts';
+import { apiAnswers, apiUrl, waitForApi } from './api-client.ts';
 import { closeDoor, isOpen, openDoor } from './api-door.ts';
 import { installApp, labApp } from './app.ts';
 import { writeHostFiles, writeSshKeys } from './config-files.ts';
@@ -41,6 +41,7 @@ export async function up(place: LabPlace, options: UpOptions, say: Say, signal: 
     if (running) {
       say(`the cluster of ${state.nodes} is running`);
       await openDoor(place, state, labApp(place));
+      if (!state.bare && !(await apiAnswers(state))) say('but its API does not answer now: see npm run lab -- status, or take it down');
       return state;
     }
     await bringUp(place, state, say, signal);
@@ -87,10 +88,14 @@ async function bringUp(place: LabPlace, state: LabState, say: Say, signal: Abort
   step(`all ${hosts.length} nodes run, and the API answers at ${apiUrl(state)}`);
 }
 
+const KVM_CHECK_TIMEOUT_MS = 30_000;
+
+/** Starts an empty guest for a moment: /dev/kvm may be there, and open, on a machine that can run nothing with it. */
 async function checkKvm(accel: Accel): Promise<void> {
   if (accel === 'tcg') return;
-  await run(['test', '-w', '/dev/kvm'], { timeoutMs: 5_000 }).catch((error: unknown) => {
-    throw new AppError('state', 'this machine has no KVM: leave out --accel kvm', {}, { cause: error });
+  const emulator = ['qemu-system-x86_64', '-machine', 'pc,accel=kvm', '-cpu', 'host', '-nodefaults', '-display', 'none', '-monitor', 'stdio'] as const;
+  await run([...emulator], { timeoutMs: KVM_CHECK_TIMEOUT_MS, input: 'quit\n' }).catch((error: unknown) => {
+    throw new AppError('state', 'guests do not run with KVM on this machine: leave out --accel kvm', {}, { cause: error });
   });
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile, copyFile, access, chmod } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { AppError } from '../common/errors.ts';
+import { AppError, isAppError } from '../common/errors.ts';
 import { run } from '../common/process.ts';
 import { guestInit, POWER_BUTTON_SCRIPT, UDHCPC_SCRIPT } from './guest-init.ts';
 
@@ -54,14 +54,28 @@ export function cachedImage(cache: string): GuestImage {
 
 /** Downloads the package that linux-image-amd64 stands for, unpacks it below `work`/root and returns the kernel's version. */
 async function unpackKernelPackage(work: string): Promise<string> {
-  const { stdout } = await run(['apt-cache', 'depends', 'linux-image-amd64'], { timeoutMs: STEP_TIMEOUT_MS });
-  const name = /Depends: (linux-image-\S+)/u.exec(stdout)?.[1];
-  if (name === undefined) throw new AppError('component', 'apt knows no linux-image-amd64: run apt-get update', { stdout });
+  const name = (await kernelPackage()) ?? (await updateLists().then(kernelPackage));
+  if (name === undefined) throw new AppError('component', 'apt knows no package linux-image-amd64: is this Debian on amd64?');
   await run(['apt-get', '-o', 'APT::Sandbox::User=root', 'download', name], { timeoutMs: DOWNLOAD_TIMEOUT_MS, cwd: work });
   const file = (await readdir(work)).find((entry) => entry.endsWith('.deb'));
   if (file === undefined) throw new AppError('component', 'apt downloaded no kernel package', { name });
   await run(['dpkg-deb', '-x', path.join(work, file), path.join(work, 'root')], { timeoutMs: STEP_TIMEOUT_MS });
   return name.replace(/^linux-image-/u, '');
+}
+
+/** Name of the package that linux-image-amd64 stands for now, undefined when apt's lists do not have it. */
+async function kernelPackage(): Promise<string | undefined> {
+  try {
+    const { stdout } = await run(['apt-cache', 'depends', 'linux-image-amd64'], { timeoutMs: STEP_TIMEOUT_MS });
+    return /Depends: (linux-image-\S+)/u.exec(stdout)?.[1];
+  } catch (error) {
+    if (isAppError(error, 'component')) return undefined;
+    throw error;
+  }
+}
+
+async function updateLists(): Promise<void> {
+  await run(['apt-get', 'update'], { timeoutMs: DOWNLOAD_TIMEOUT_MS });
 }
 
 /** Offsets in a bzImage: Documentation/arch/x86/boot.rst of the kernel, setup_sects, payload_offset, payload_length. */
