@@ -1,4 +1,4 @@
-import { pino, type Logger as PinoLogger } from 'pino';
+import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
@@ -20,15 +20,16 @@ const REDACTED = SECRET_FIELDS.flatMap((name) => {
   return [key, below];
 });
 
-/** JSON lines on standard output, secrets redacted by path. The level can be changed while running. */
-export function createLogger(name: string, level: LogLevel): PinoLogger {
-  return pino({
+/** JSON lines on standard output unless told otherwise, secrets redacted by path. The level can be changed while running. */
+export function createLogger(name: string, level: LogLevel, destination: DestinationStream = pino.destination(1)): PinoLogger {
+  const options = {
     name,
     level,
     redact: { paths: REDACTED, censor: '[redacted]' },
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     timestamp: pino.stdTimeFunctions.isoTime,
-  });
+  };
+  return pino(options, destination);
 }
 
 const nothing = (): void => undefined;
