@@ -206,3 +206,21 @@ test('a lab held by a process goes down when that process is killed', async () =
     await rm(directory, { recursive: true, force: true });
   }
 });
+
+test('a lab with the daemons comes up with every node running, and its tour goes to the end', async () => {
+  const cluster = await startLab({ nodes: 3 });
+  try {
+    const nodes = (await cluster.call('GET', '/api/v1/node')).body as { daemon_state: string }[];
+    expect(nodes.map((node) => node.daemon_state)).toEqual(['run', 'run', 'run']);
+    const active = (await cluster.status()).hosts.flatMap((host) => host.services).filter((service) => service.name === 'pvc-api' && service.phase === 'active');
+    expect(active).toHaveLength(1);
+    const tour = await lab(cluster.place.directory, 'demo');
+    expect(tour).toContain('domain state flushed');
+    const [before, after] = [...tour.matchAll(/GUEST: count (\d+)/gu)].map((match) => Number(match[1]));
+    expect(after).toBeGreaterThan(before ?? Number.NaN);
+    expect((await cluster.call('GET', '/api/v1/vm/demo')).status).not.toBe(200);
+  } finally {
+    await cluster.stop();
+  }
+  expect(await remains(cluster.place.directory)).toEqual(NOTHING);
+});
