@@ -26,6 +26,11 @@ export class MemoryTree {
     this.#znodes.set('/', znode('', 0, null));
   }
 
+  /** The last transaction. */
+  get zxid(): number {
+    return this.#zxid;
+  }
+
   get(path: string): MemoryZnode | undefined {
     return this.#znodes.get(path);
   }

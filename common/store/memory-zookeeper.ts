@@ -115,6 +115,11 @@ export class MemoryZooKeeper {
     this.#disconnect(link);
   }
 
+  /** The ensemble's last transaction. */
+  get zxid(): number {
+    return this.#tree.zxid;
+  }
+
   /** What the ensemble itself holds now, past every client; for the checks of a simulation. */
   peek(path: string): { text: string; version: number; modifiedZxid: number; children: readonly string[] } | undefined {
     const found = this.#tree.get(path);

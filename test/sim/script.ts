@@ -228,7 +228,7 @@ function differences(cluster: SimulatedCluster, step: ScriptStep): string[] {
   }
   const wanted = Object.entries(step).filter(([key]) => !['do', 'vm', 'atMs', 'withinMs'].includes(key));
   return wanted.flatMap(([key, value]) => {
-    const matches = key === 'reason' ? JSON.stringify(found[key] ?? '').includes(String(value)) : isDeepStrictEqual(found[key], value);
+    const matches = key === 'reason' ? JSON.stringify(found[key] ?? '').includes(step.reason ?? '') : isDeepStrictEqual(found[key], value);
     return matches ? [] : [`${key} is ${JSON.stringify(found[key])} and not ${JSON.stringify(value)}`];
   });
 }

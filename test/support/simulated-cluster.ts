@@ -202,6 +202,7 @@ export class SimulatedCluster {
       if (owner !== null && on[0] !== owner) complain(spec.name, `${owner} owns it and it runs on ${on.join() || 'no host'}`);
       if (owner !== null && kind !== 'running') complain(spec.name, `it is ${kind}`);
       if (owner !== null && spec.node !== owner) complain(spec.name, `its place is ${spec.node} and ${owner} owns it`);
+      if (kind === 'relocating') complain(spec.name, 'it is on its way');
       if (spec.deletion !== null) complain(spec.name, 'it is being removed');
     }
     for (const host of this.hosts.all()) {

@@ -1,4 +1,4 @@
-import type { Clock } from '../../common/clock.ts';
+import { delay, type Clock } from '../../common/clock.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Store } from '../../common/store/store.ts';
 import { composeNode, type NodeDaemon } from '../../node-daemon/compose.ts';
@@ -65,8 +65,8 @@ export function addressesOf(host: SimulatedHost, clock: Clock): AddressDriver {
 
 function apiOf(host: SimulatedHost, clock: Clock): ApiService {
   return {
-    start: async () => {
-      if (!host.apiRuns) await new Promise<void>((resolve) => void clock.after(API_START_MS, resolve));
+    start: async (signal) => {
+      if (!host.apiRuns) await delay(clock, API_START_MS, signal);
       host.apiRuns = true;
     },
     stop: async () => {

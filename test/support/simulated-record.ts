@@ -31,6 +31,7 @@ export class SimulationRecord {
   readonly #docs = new Map<string, { modifiedZxid: number; doc: unknown }>();
   /** Every text that a VM's document has had. */
   readonly #history = new Map<string, Set<string>>();
+  #seenZxid = -1;
   readonly #fromMs: { value: number } = { value: 0 };
 
   constructor(deps: { zookeeper: MemoryZooKeeper; hosts: SimulatedHosts; nowMs: () => number }) {
@@ -78,9 +79,13 @@ export class SimulationRecord {
 
   /** Looks at everything; after each event of the clock. */
   observe(): void {
-    for (const kind of FOLLOWED) this.#follow(kind);
-    for (const uuid of this.defined) if (this.doc('vm', uuid) === undefined) this.violate(`the acknowledged VM ${this.nameOf(uuid)} is lost`);
-    for (const status of this.all('node-status')) this.#checkFlushed(status);
+    const { zxid } = this.#zookeeper;
+    if (zxid !== this.#seenZxid) {
+      this.#seenZxid = zxid;
+      for (const kind of FOLLOWED) this.#follow(kind);
+      for (const uuid of this.defined) if (this.doc('vm', uuid) === undefined) this.violate(`the acknowledged VM ${this.nameOf(uuid)} is lost`);
+      for (const status of this.all('node-status')) this.#checkFlushed(status);
+    }
     if (this.violations.length > 0) throw new Error(`invariant violated:\n${this.violations.join('\n')}\n${this.tail()}`);
   }
 

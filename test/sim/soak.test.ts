@@ -1,0 +1,91 @@
+import { describe, expect, test } from 'vitest';
+import { isAppError } from '../../common/errors.ts';
+import { clusterPlan, SimulatedCluster, seeded, uuidOf, type SimulatedClient } from '../support/simulated-cluster.ts';
+
+/** SOAK_SEEDS asks for more, SOAK_FIRST for another range. */
+const SEEDS = Number(process.env['SOAK_SEEDS'] ?? 20);
+const FIRST = Number(process.env['SOAK_FIRST'] ?? 1);
+
+const STEPS = 40;
+const LIMIT_MS = 300_000;
+const NODES = ['hv1', 'hv2', 'hv3'] as const;
+const VMS = ['a', 'b', 'c', 'd', 'e'] as const;
+
+type Act = (cluster: SimulatedCluster, pick: <T>(from: readonly T[]) => T, api: SimulatedClient) => void | Promise<unknown>;
+
+/** What people ask for; a refusal is fine, a wrong world is not. */
+const REQUESTS: readonly Act[] = [
+  (_cluster, pick, { vm }) => vm.setPower(uuidOf(pick(VMS)), 'start'),
+  (_cluster, pick, { vm }) => vm.setPower(uuidOf(pick(VMS)), pick(['start', 'stop', 'shutdown', 'restart', 'disable'] as const)),
+  (_cluster, pick, { vm }) => vm.migrate(uuidOf(pick(VMS)), { node: pick(NODES), force: true, method: pick([null, 'live', 'shutdown', 'any'] as const) }),
+  (_cluster, pick, { vm }) => vm.unmigrate(uuidOf(pick(VMS))),
+  (_cluster, pick, { vm }) => vm.abortMigration(uuidOf(pick(VMS))),
+  (_cluster, pick, { node }) => node.setDomains(pick(NODES), 'flush', { requestedBy: 'soak' }),
+  (_cluster, pick, { node }) => node.setDomains(pick(NODES), 'ready', { requestedBy: 'soak' }),
+  (_cluster, pick, { node }) => node.setCoordinator(pick(NODES), pick(['primary', 'secondary'] as const)),
+];
+
+/** What happens to them. Everything is repaired before the end. */
+const ACCIDENTS: readonly Act[] = [
+  (cluster, pick) => cluster.node(pick(NODES)).killAndRestart(),
+  (cluster, pick) => cluster.zookeeper.expire(pick(NODES)),
+  (cluster, pick) => {
+    const name = pick(NODES);
+    cluster.zookeeper.partition(name);
+    cluster.clock.after(pick([2_000, 8_000, 14_000]), () => cluster.zookeeper.heal(name));
+  },
+  (cluster, pick) => cluster.zookeeper.loseReply(pick([...NODES, 'api']), pick(['done', 'not-done'] as const)),
+  (cluster, pick) => {
+    const name = pick(VMS);
+    const on = cluster.nodeRunning(name);
+    if (on !== undefined) cluster.hosts.get(on).end(uuidOf(name), pick(['crashed', 'shutdown'] as const));
+  },
+  (cluster, pick) => cluster.hosts.behave(uuidOf(pick(VMS)), { migrationFailure: pick(['none', 'none', 'begin', 'pass', 'switch-over'] as const) }),
+  (cluster, pick) => {
+    const node = cluster.node(pick(NODES));
+    if (!node.runs) return;
+    node.kill();
+    node.host.powerOff();
+    cluster.clock.after(pick([5_000, 20_000]), () => {
+      node.host.powerOn();
+      node.boot();
+    });
+  },
+];
+
+async function soak(seed: number): Promise<void> {
+  const random = seeded(seed * 7_919);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
+  const endings = ['source-runs', 'source-paused', 'target-runs'] as const;
+  const vms = VMS.map((name, index) => ({ name, on: NODES[index % 3], running: index < 4, memoryMib: 512, guest: { brokenSwitchOver: pick(endings), switchOverMs: 300 } }));
+  const cluster = new SimulatedCluster(clusterPlan.parse({ seed, nodes: { hv1: {}, hv2: {}, hv3: {} }, vms }));
+  await cluster.start();
+  const api = await cluster.client('api');
+  for (let step = 0; step < STEPS; step += 1) {
+    const act = pick(random() < 0.65 ? REQUESTS : ACCIDENTS);
+    const done = act(cluster, pick, api);
+    done?.catch((error: unknown) => {
+      if (!isAppError(error)) cluster.record.violate(`not an AppError: ${String(error)}`);
+    });
+    await cluster.advance(pick([50, 500, 3_000, 12_000]));
+  }
+  await cluster.advance(30_000);
+  for (const node of cluster.nodes.values()) node.boot();
+  for (const name of VMS) cluster.hosts.behave(uuidOf(name), { migrationFailure: 'none' });
+  for (const node of NODES) await cluster.done(api.node.setDomains(node, 'ready', { requestedBy: 'soak' }));
+  await cluster.until(() => cluster.unsettled().length === 0 && NODES.every((node) => cluster.record.doc('node-status', node)?.domains.state === 'ready'), 240_000, `seed ${seed} settles`).catch((error: unknown) => {
+    throw new Error(`${String(error)}\n${cluster.unsettled().join('\n')}`);
+  });
+  await cluster.advance(70_000);
+  expect(cluster.unsettled()).toEqual([]);
+  const holders = cluster.hosts.all().filter((host) => host.addresses.size > 0);
+  expect(holders).toHaveLength(1);
+}
+
+describe('random requests and accidents', () => {
+  test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))(
+    'seed %i: no invariant is broken and everything settles',
+    soak,
+    LIMIT_MS,
+  );
+});
