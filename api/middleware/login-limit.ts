@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import ipaddr from 'ipaddr.js';
 import type { Clock } from '../../common/clock.ts';
 import { AppError } from '../../common/errors.ts';
 
@@ -59,6 +59,9 @@ function refuse(window: Window, failuresMax: number, nowMs: number): void {
 
 /** One person has a whole IPv6 /64 to guess from. */
 function networkOf(address: string): string {
-  if (!isIPv6(address) || address.startsWith('::ffff:')) return address;
-  return address.split(':').slice(0, 4).join(':');
+  if (!ipaddr.IPv6.isValid(address)) return address;
+  const parsed = ipaddr.IPv6.parse(address);
+  return parsed.isIPv4MappedAddress() ? parsed.toIPv4Address().toString() : parsed.toByteArray().slice(0, NETWORK_BYTES).join('.');
 }
+
+const NETWORK_BYTES = 8;
