@@ -294,7 +294,7 @@ describe('VMs', () => {
   });
 
   test('the console shows the last lines; what is not there yet is 510', async () => {
-    await put(api, 'vm-console', WEB1, { lines: ['one', 'two', 'three'] });
+    await put(api, 'vm-console', WEB1, { lines: ['one', 'two', 'three'], sources: {}, unfinishedBy: null });
     expect((await ask('/vm/web1/console', { query: { lines: '2' } })).body).toEqual({ name: 'web1', data: 'two\nthree' });
     expect((await ask('/vm/web10/console')).body).toEqual({ name: 'web10', data: '' });
     expect((await ask('/vm/web1/console', { query: { lines: '0' } })).code).toBe(510);
