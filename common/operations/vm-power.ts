@@ -3,25 +3,38 @@ import { AppError } from '../errors.ts';
 import type { NodeName, VmId } from '../ids.ts';
 import type { PowerRequest, VmSpec } from '../schema/vm.ts';
 import type { VmStatus } from '../schema/vm-status.ts';
+import { confirmPlace } from './confirm-place.ts';
 import { chooseNode, isAlive, reasonAgainstNode } from './choose-node.ts';
 import type { OperationContext } from './context.ts';
 import { vmStatusOf } from './find-vm.ts';
 import { updateResource } from './update-resource.ts';
+import type { Versioned } from '../schema/resources.ts';
 
 /**
  * Asks for another power state; what already is so has no effect. A VM that is off and whose node cannot take it is started elsewhere.
  * @throws AppError 'not-found'; 'state' when it makes no sense now; 'no-resource' when no node can start it.
  */
 export async function setVmPower(context: OperationContext, uuid: VmId, action: PowerRequest['action']): Promise<VmSpec> {
+  let before: VmSpec | undefined;
   const written = await updateResource(context, { kind: 'vm', id: uuid }, (spec) => {
     const status = vmStatusOf(context.mirror, uuid);
+    before = startsFromOff(status, action) ? spec : undefined;
     if (spec.deletion !== null) throw new AppError('state', 'the VM is being removed', { vm: spec.name });
     if (!hasEffect(spec, status, action)) return spec;
     refuseUnreachable(context, spec, status);
     const node = startsFromOff(status, action) ? startNode(context, spec) : spec.node;
     return { ...spec, node, power: { action, generation: spec.power.generation + 1 }, autostart: action === 'disable' ? false : spec.autostart };
   });
+  if (before !== undefined && before !== written.doc) await confirmPlace(context, written, () => cancelStart(context, written));
   return written.doc;
+}
+
+/** The start that was asked for is taken back, unless something else was asked for since. */
+async function cancelStart(context: OperationContext, { id, doc }: Versioned<VmSpec>): Promise<void> {
+  await updateResource(context, { kind: 'vm', id }, (spec) => {
+    if (spec.power.generation !== doc.power.generation) return spec;
+    return { ...spec, power: { action: 'stop', generation: spec.power.generation + 1 } };
+  });
 }
 
 /** Whether the request changes anything, by what the VM shows now. */
@@ -87,6 +100,7 @@ export async function migrateVm(context: OperationContext, uuid: VmId, options: 
     const home = permanent ? null : (spec.homeNode ?? current);
     return placed(spec, { node, homeNode: home === node ? null : home, method: options.method ?? null });
   });
+  await confirmMove(context, written);
   return written.doc;
 }
 
@@ -102,7 +116,16 @@ export async function unmigrateVm(context: OperationContext, uuid: VmId, options
     if (why !== undefined) throw new AppError('no-resource', 'the home of the VM cannot take it', { vm: spec.name, node: spec.homeNode, why });
     return placed(spec, { node: spec.homeNode, homeNode: null, method: options.method ?? null });
   });
+  await confirmMove(context, written);
   return written.doc;
+}
+
+/** A move that was begun meanwhile is aborted. */
+async function confirmMove(context: OperationContext, written: Versioned<VmSpec>): Promise<void> {
+  const { uuid, placement } = written.doc;
+  const node = vmStatusOf(context.mirror, uuid)?.owner;
+  if (node == null || node === written.doc.node) return;
+  await confirmPlace(context, written, () => keepVmAt(context, uuid, { node, generation: placement.generation }));
 }
 
 /**
