@@ -33,7 +33,7 @@ export async function readScenario(folder: string): Promise<Scenario> {
   };
 }
 
-/** @returns what happened, from the first step of the script on. */
+/** @returns what happened of the kinds that it follows, from the first step of the script on. */
 export async function play(scenario: Pick<Scenario, 'plan' | 'script'>): Promise<readonly SimulationEvent[]> {
   const cluster = new SimulatedCluster(scenario.plan);
   await cluster.start();
@@ -50,7 +50,7 @@ export async function play(scenario: Pick<Scenario, 'plan' | 'script'>): Promise
     const faults = cluster.unsettled();
     if (faults.length > 0) throw new Error(`it did not stay settled:\n${faults.join('\n')}\n${cluster.record.tail()}`);
   }
-  return cluster.record.events;
+  return cluster.record.events.filter(({ event }) => scenario.plan.follow.includes(event));
 }
 
 /** Time is for the reader; the order between different things is not compared, the order of each one's changes is. */

@@ -11,7 +11,7 @@ import { MemoryStore } from '../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { SimulatedHosts } from './simulated-hosts.ts';
 import { SimulatedNode } from './simulated-node.ts';
-import { runs, SimulationRecord } from './simulated-record.ts';
+import { runs, simulationEvent, SimulationRecord, type SimulationEvent } from './simulated-record.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 export const guestBehaviour = z.strictObject({
@@ -42,6 +42,9 @@ export const vmPlan = z.strictObject({
 });
 export type VmPlan = z.infer<typeof vmPlan>;
 
+/** Which coordinator wins an election is chance: scenarios of the primary follow it, with two coordinators. */
+const FOLLOWED_UNLESS_TOLD: readonly SimulationEvent['event'][] = ['guest', 'owner', 'phase', 'place', 'domains', 'answer', 'migration', 'vm', 'name', 'power'];
+
 /** cluster.json of a scenario. */
 export const clusterPlan = z.strictObject({
   seed: z.number().default(1),
@@ -52,6 +55,8 @@ export const clusterPlan = z.strictObject({
   vms: z.array(vmPlan).default([]),
   /** Moves at once in a flush. */
   parallel: z.number().default(4),
+  /** Kinds of events that expected.jsonl has. */
+  follow: z.array(simulationEvent.shape.event).default([...FOLLOWED_UNLESS_TOLD]),
 });
 export type ClusterPlan = z.infer<typeof clusterPlan>;
 
