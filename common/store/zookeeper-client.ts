@@ -1,6 +1,6 @@
 import ZooKeeper from 'zookeeper';
 import { z } from 'zod';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { AppError } from '../errors.ts';
 
 /** What happens to one session. Each path event is a hint; a watch that was set twice is told once. */
@@ -60,6 +60,12 @@ const EPHEMERAL_FLAG = 1;
 /** Socket reads without a complete reply that the binding takes for an expired session; its default of 10 breaks replies of 20 kB on a real network. */
 const RESPONSE_COUNTER_LIMIT = 2_147_483_647;
 
+/**
+ * First wait before a handle without a connection is replaced, doubling up to a third of the session timeout: that long the binding
+ * itself waits after each server that refused, as every follower does while a leader is elected.
+ */
+const NUDGE_BASE_MS = 250;
+
 /** ZOO_CONNECTED_STATE of zookeeper.h. */
 const CONNECTED_STATE = 3;
 
@@ -78,6 +84,7 @@ export class ZooKeeperClient {
   #native: Native | undefined;
   #isConnected = false;
   #later: (() => void)[] = [];
+  #nudge: Timer | undefined;
 
   constructor(options: ZooKeeperClientOptions) {
     this.#options = options;
@@ -98,17 +105,18 @@ export class ZooKeeperClient {
   close(): void {
     const native = this.#native;
     this.#native = undefined;
+    this.#nudge?.cancel();
     native?.close();
   }
 
   #attach(session: SessionKey | undefined): void {
-    const { hosts, sessionTimeoutMs, events } = this.#options;
+    const { hosts, sessionTimeoutMs } = this.#options;
     const client = new ZooKeeper({});
     const native: unknown = client.native;
     if (!isNative(native)) throw new AppError('bug', 'ZooKeeper binding lacks a method');
     this.#native = native;
     this.#isConnected = false;
-    this.#subscribe(native, client, events);
+    this.#subscribe(native, client);
     const failure = native.init({
       connect: hosts.join(','),
       timeout: sessionTimeoutMs,
@@ -124,7 +132,8 @@ export class ZooKeeperClient {
     }
   }
 
-  #subscribe(native: Native, client: ZooKeeper, events: ZooKeeperClientEvents): void {
+  #subscribe(native: Native, client: ZooKeeper): void {
+    const { events } = this.#options;
     const on = (name: string, tell: (argument: unknown) => void): void => {
       client.on(name, (_client: unknown, argument: unknown) => {
         this.#defer(() => {
@@ -134,10 +143,17 @@ export class ZooKeeperClient {
     };
     client.on('connect', () => (this.#isConnected ||= this.#native === native));
     client.on('connecting', () => (this.#isConnected &&= this.#native !== native));
-    on('connect', () => events.connected());
-    on('connecting', () => events.connecting());
+    on('connect', () => {
+      this.#nudge?.cancel();
+      events.connected();
+    });
+    on('connecting', () => {
+      events.connecting();
+      this.#nudgeAfter(NUDGE_BASE_MS);
+    });
     on('close', (code) => {
       this.#native = undefined;
+      this.#nudge?.cancel();
       events.closed(Number(code));
     });
     on('created', (path) => this.#told(path, 'both'));
@@ -166,12 +182,35 @@ export class ZooKeeperClient {
   /** Takes the session up with a fresh handle when the last request found the connection broken. */
   #checkConnection(native: Native): void {
     if (!this.#isConnected || Reflect.get(native, 'state') === CONNECTED_STATE) return;
+    this.#defer(() => this.#options.events.connecting());
+    this.#reattach(native);
+    this.#nudgeAfter(NUDGE_BASE_MS);
+  }
+
+  /** Takes the session up with a fresh handle. */
+  #reattach(native: Native): void {
     const { session } = this;
     this.#native = undefined;
     // Sends nothing, since there is no connection: the session lives on.
     native.close();
-    this.#defer(() => this.#options.events.connecting());
-    this.#attach(session);
+    try {
+      this.#attach(session);
+    } catch (error) {
+      // As though the session were over: the owner opens another when a host can be resolved again.
+      this.#defer(() => this.#options.events.closed(0));
+      if (!(error instanceof AppError)) throw error;
+    }
+  }
+
+  #nudgeAfter(waitMs: number): void {
+    const { clock, sessionTimeoutMs } = this.#options;
+    this.#nudge?.cancel();
+    this.#nudge = clock.after(waitMs, () => {
+      const native = this.#native;
+      if (native === undefined || Reflect.get(native, 'state') === CONNECTED_STATE) return;
+      this.#reattach(native);
+      this.#nudgeAfter(Math.min(waitMs * 2, sessionTimeoutMs / 3));
+    });
   }
 
   /** @throws AppError 'not-found', among the others of Store. A watch is left only on a path that exists. */
