@@ -9,6 +9,9 @@ import { until } from './until.ts';
 const JARS = ['/usr/share/java/zookeeper.jar', '/usr/share/java/slf4j-simple.jar'];
 const JAVA = '/usr/bin/java';
 
+/** Lets the kernel kill the server when the test process is gone, however it ended: an aborted process runs no exit handler. */
+const WITH_PARENT = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const;
+
 /** Start of a JVM and an election on a busy machine; 1.1 s on an idle one. */
 const READY_LIMIT_MS = 40_000;
 const PROBE_LIMIT_MS = 1_000;
@@ -24,7 +27,7 @@ interface Member {
 
 /** True when this machine has what a real ensemble needs. */
 export function hasZooKeeper(): boolean {
-  return [JAVA, ...JARS].every((file) => existsSync(file));
+  return [JAVA, WITH_PARENT[0], ...JARS].every((file) => existsSync(file));
 }
 
 /** One ZooKeeper process. */
@@ -54,7 +57,8 @@ export class ZooKeeperServer {
     const memory = ['-Xms32m', '-Xmx192m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:MaxMetaspaceSize=64m'];
     const log = '-Dorg.slf4j.simpleLogger.defaultLogLevel=error';
     const main = ['-cp', JARS.join(':'), 'org.apache.zookeeper.server.quorum.QuorumPeerMain', join(this.#member.folder, 'zoo.cfg')];
-    this.#process = spawn(JAVA, [...memory, log, '-Djute.maxbuffer=1048575', ...main], { stdio: 'ignore' });
+    const [setpriv, ...options] = WITH_PARENT;
+    this.#process = spawn(setpriv, [...options, JAVA, ...memory, log, '-Djute.maxbuffer=1048575', ...main], { stdio: 'ignore' });
     running.add(this.#process);
   }
 
