@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { delay, withTimeout, type Clock } from '../common/clock.ts';
 import { AppError, describeError, isAppError } from '../common/errors.ts';
 import type { Logger } from '../common/log.ts';
+import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror } from '../common/mirror/mirror.ts';
 import { nodeOperations } from '../common/operations/node.ts';
 import { vmOperations } from '../common/operations/vm.ts';
@@ -57,7 +58,8 @@ const SWEEP_MS = 3_600_000;
 /** Puts the API together. The store is started and stopped by the caller. */
 export function composeApi(deps: ApiDeps): Api {
   const { config, store, clock, log } = deps;
-  const mirror: ApiMirror & Lifecycle = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock, log });
+  const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock, log });
+  const audit = new Audit({ mirror, store, clock, log, intervalMs: AUDIT_INTERVAL_MS });
   const cache = new VmCache({ mirror, clock, log });
   const ring = new EventRing({ mirror });
   const streams = new EventStreams({ mirror, ring, cache, clock });
@@ -79,6 +81,7 @@ export function composeApi(deps: ApiDeps): Api {
       const created = createServer(app, await tlsFiles(config));
       server = { server: created, closeUnused: trackUnused(created) };
       await mirror.start(signal);
+      audit.start();
       ring.start();
       cache.start();
       port = await listen(created, { host: config.pvc.api.listen_address, port: config.pvc.api.listen_port });
@@ -93,6 +96,7 @@ export function composeApi(deps: ApiDeps): Api {
       if (ending !== undefined) await closeServer(ending, { streams, clock });
       cache.stop();
       ring.stop();
+      await audit.stop();
       await mirror.stop();
     },
   };
@@ -101,11 +105,6 @@ export function composeApi(deps: ApiDeps): Api {
 interface Listening {
   server: ReturnType<typeof createServer>;
   closeUnused: () => void;
-}
-
-interface Lifecycle {
-  start(signal: AbortSignal): Promise<void>;
-  stop(): Promise<void>;
 }
 
 interface Parts {

@@ -2,6 +2,7 @@ import { withTimeout, type Clock } from '../common/clock.ts';
 import { describeError } from '../common/errors.ts';
 import type { NodeName, VmId } from '../common/ids.ts';
 import type { Logger } from '../common/log.ts';
+import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror, type Mirror } from '../common/mirror/mirror.ts';
 import type { OperationContext } from '../common/operations/context.ts';
 import { nodeOperations } from '../common/operations/node.ts';
@@ -81,6 +82,7 @@ class Node implements NodeDaemon {
   readonly #config: NodeConfig;
   readonly #parts: NodeParts;
   readonly #mirror: ClusterMirrorImpl;
+  readonly #audit: Audit<MirroredKind>;
   readonly #context: OperationContext;
   readonly #status: NodeStatusReporter;
   readonly #presence: PresenceReconciler;
@@ -98,6 +100,7 @@ class Node implements NodeDaemon {
     this.#parts = parts;
     const { store, clock, log } = parts;
     this.#mirror = createMirror({ store, clock, log, table: RESOURCES, kinds: MIRRORED });
+    this.#audit = new Audit({ mirror: this.#mirror, store, clock, log, intervalMs: AUDIT_INTERVAL_MS });
     const placement = { selector: config.placement.selector, reserveMib: config.placement.reserve_mib };
     this.#context = { store, clock, mirror: this.#mirror, placement };
     this.#status = createStatus(config, parts, this.#mirror);
@@ -119,6 +122,7 @@ class Node implements NodeDaemon {
     const { node, coordinators, initial_domain_state: initial } = this.#config;
     await store.start(signal);
     await this.#mirror.start(signal);
+    this.#audit.start();
     await nodeOperations(this.#context).register(node, initial === 'ready' ? 'ready' : 'flush');
     await this.#status.start(coordinators.includes(node) ? 'secondary' : 'client');
     await this.#lease.removePredecessor();
@@ -149,6 +153,7 @@ class Node implements NodeDaemon {
     void this.#status.stop();
     for (const controller of Object.values(this.#controllers)) void controller.stop();
     void this.#vms.stop();
+    void this.#audit.stop();
     void this.#mirror.stop();
   }
 
@@ -175,6 +180,7 @@ class Node implements NodeDaemon {
     if (this.#registered) await this.#goodbye();
     this.#lease.stop();
     await this.#status.stop();
+    await this.#audit.stop();
     await this.#mirror.stop();
     await this.#part('the session', () => store.stop());
   }
