@@ -163,7 +163,7 @@ describe('faults on a real cluster of three nodes', () => {
       await kill(host, 'zookeeper');
       const vm = new LabVm(lab, `zk-${host}`);
       await eventually(async () => (await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml(vm.name) })).status === 200, 30_000, () => 'a write to succeed');
-      expect((await vm.show()).state).toBe('stop');
+      await vm.is('stop', undefined, 30_000);
       await eventually(async () => (await lab.status()).hosts.every((each) => each.services.every((s) => s.name !== 'zookeeper' || s.phase === 'active')), 30_000, () => 'ZooKeeper back');
     }
   });
