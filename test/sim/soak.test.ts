@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { isAppError } from '../../common/errors.ts';
-import { clusterPlan, SimulatedCluster, seeded, uuidOf, type SimulatedClient } from '../support/simulated-cluster.ts';
+import { clusterPlan, domainXml, SimulatedCluster, seeded, uuidOf, type SimulatedClient } from '../support/simulated-cluster.ts';
 
 /** SOAK_SEEDS asks for more, SOAK_FIRST for another range. */
 const SEEDS = Number(process.env['SOAK_SEEDS'] ?? 20);
 const FIRST = Number(process.env['SOAK_FIRST'] ?? 1);
 
-const STEPS = 40;
+const STEPS = 60;
 const LIMIT_MS = 300_000;
 const NODES = ['hv1', 'hv2', 'hv3'] as const;
 const VMS = ['a', 'b', 'c', 'd', 'e'] as const;
 
-type Act = (cluster: SimulatedCluster, pick: <T>(from: readonly T[]) => T, api: SimulatedClient) => void | Promise<unknown>;
+type Act = (cluster: SimulatedCluster, pick: <T>(from: readonly T[]) => T, api: SimulatedClient, other: SimulatedClient) => void | Promise<unknown>;
 
 /** What people ask for; a refusal is fine, a wrong world is not. */
 const REQUESTS: readonly Act[] = [
@@ -22,17 +22,42 @@ const REQUESTS: readonly Act[] = [
   (_cluster, pick, { vm }) => vm.abortMigration(uuidOf(pick(VMS))),
   (_cluster, pick, { node }) => node.setDomains(pick(NODES), 'flush', { requestedBy: 'soak' }),
   (_cluster, pick, { node }) => node.setDomains(pick(NODES), 'ready', { requestedBy: 'soak' }),
+  (cluster, pick, { vm }) => {
+    const uuid = uuidOf(pick(VMS));
+    cluster.record.defined.delete(uuid);
+    return vm.remove(uuid, { disks: false });
+  },
+  (cluster, pick, api) => define(cluster, pick(VMS), api),
+  (cluster, pick, api) => define(cluster, pick(VMS), api),
+  (_cluster, pick, _api, { vm }) => vm.migrate(uuidOf(pick(VMS)), { node: pick(NODES), force: true }),
+  (_cluster, pick, _api, { vm }) => vm.setPower(uuidOf(pick(VMS)), 'start'),
+  (_cluster, pick, _api, { vm }) => vm.addTag(uuidOf(pick(VMS)), { name: pick(['x', 'y']), protected: false }),
+  (_cluster, pick, _api, { vm }) => vm.rename(uuidOf(pick(VMS)), pick(['spare', ...VMS])),
   (_cluster, pick, { node }) => node.setCoordinator(pick(NODES), pick(['primary', 'secondary'] as const)),
 ];
 
 /** What happens to them. Everything is repaired before the end. */
 const ACCIDENTS: readonly Act[] = [
   (cluster, pick) => cluster.node(pick(NODES)).killAndRestart(),
-  (cluster, pick) => cluster.zookeeper.expire(pick(NODES)),
+  // A session that nobody is connected with ends by its timeout alone: the primary's proof relies on that.
+  (cluster, pick) => {
+    const name = pick(NODES);
+    if (cluster.node(name).isConnected) cluster.zookeeper.expire(name);
+  },
   (cluster, pick) => {
     const name = pick(NODES);
     cluster.zookeeper.partition(name);
     cluster.clock.after(pick([2_000, 8_000, 14_000]), () => cluster.zookeeper.heal(name));
+  },
+  (cluster, pick) => {
+    cluster.zookeeper.startOutage();
+    cluster.clock.after(pick([1_000, 15_000]), () => cluster.zookeeper.endOutage());
+  },
+  (cluster, pick) => {
+    const { host } = cluster.node(pick(NODES));
+    if (!host.up) return;
+    host.stopLibvirt();
+    cluster.clock.after(pick([1_000, 10_000]), () => host.powerOn());
   },
   (cluster, pick) => cluster.zookeeper.loseReply(pick([...NODES, 'api']), pick(['done', 'not-done'] as const)),
   (cluster, pick) => {
@@ -53,21 +78,29 @@ const ACCIDENTS: readonly Act[] = [
   },
 ];
 
+async function define(cluster: SimulatedCluster, name: string, { vm }: SimulatedClient): Promise<void> {
+  const spec = await vm.define({ xml: domainXml({ name, memoryMib: 512, vcpus: 1 }) });
+  cluster.record.defined.add(spec.uuid);
+}
+
 async function soak(seed: number): Promise<void> {
   const random = seeded(seed * 7_919);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const endings = ['source-runs', 'source-paused', 'target-runs'] as const;
   const vms = VMS.map((name, index) => ({ name, on: NODES[index % 3], running: index < 4, memoryMib: 512, guest: { brokenSwitchOver: pick(endings), switchOverMs: 300 } }));
-  const cluster = new SimulatedCluster(clusterPlan.parse({ seed, nodes: { hv1: {}, hv2: {}, hv3: {} }, vms }));
+  const small = { memoryMib: pick([8_192, 1_700]) };
+  const cluster = new SimulatedCluster(clusterPlan.parse({ seed, nodes: { hv1: small, hv2: small, hv3: small }, vms }));
   await cluster.start();
+  cluster.record.addressOverlapMs = 50;
   const api = await cluster.client('api');
+  const other = await cluster.client('other');
   for (let step = 0; step < STEPS; step += 1) {
     const act = pick(random() < 0.65 ? REQUESTS : ACCIDENTS);
-    const done = act(cluster, pick, api);
+    const done = act(cluster, pick, api, other);
     done?.catch((error: unknown) => {
       if (!isAppError(error)) cluster.record.violate(`not an AppError: ${String(error)}`);
     });
-    await cluster.advance(pick([50, 500, 3_000, 12_000]));
+    await cluster.advance(pick([0, 5, 50, 500, 3_000, 12_000]));
   }
   await cluster.advance(30_000);
   for (const node of cluster.nodes.values()) node.boot();
@@ -77,6 +110,8 @@ async function soak(seed: number): Promise<void> {
     throw new Error(`${String(error)}\n${cluster.unsettled().join('\n')}`);
   });
   await cluster.advance(70_000);
+  const names = cluster.record.all('vm').map((spec) => spec.name);
+  expect(new Set(names).size, names.join()).toBe(names.length);
   expect(cluster.unsettled()).toEqual([]);
   const holders = cluster.hosts.all().filter((host) => host.addresses.size > 0);
   expect(holders).toHaveLength(1);

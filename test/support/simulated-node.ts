@@ -30,6 +30,7 @@ interface Life {
   daemon: NodeDaemon;
   clock: MortalClock;
   hypervisor: SimulatedHypervisor;
+  store: FaultStore;
   ending: AbortController;
 }
 
@@ -52,6 +53,11 @@ export class SimulatedNode {
     return this.#life !== undefined;
   }
 
+  /** Its session is connected. */
+  get isConnected(): boolean {
+    return this.#life?.store.state === 'connected';
+  }
+
   /** Begins the daemon's start; a failed one is repeated as systemd would. */
   boot(): void {
     if (this.#life !== undefined) return;
@@ -62,7 +68,7 @@ export class SimulatedNode {
     this.#lives += 1;
     const instance = `${host.name}-${this.#lives}`;
     const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), clock, log, host, instance, random, initial, coordinators, parallel });
-    const life: Life = { daemon, clock, hypervisor, ending: new AbortController() };
+    const life: Life = { daemon, clock, hypervisor, store, ending: new AbortController() };
     this.#life = life;
     daemon.start(life.ending.signal).catch((error: unknown) => {
       log.warn({ node: host.name, error: String(error) }, 'daemon could not start');

@@ -28,6 +28,8 @@ export class SimulationRecord {
   readonly names = new Map<string, string>();
   /** Uuids whose definition was acknowledged and whose removal was not asked for. */
   readonly defined = new Set<string>();
+  /** Set where sessions are ended at the ensemble without a warning: no holder can know of that beforehand. */
+  addressOverlapMs = 0;
   readonly #zookeeper: MemoryZooKeeper;
   readonly #hosts: SimulatedHosts;
   readonly #nowMs: () => number;
@@ -198,6 +200,11 @@ export class SimulationRecord {
 
   #onAddress(host: SimulatedHost, cidr: string, held: boolean): void {
     this.add({ event: 'address', node: host.name, id: cidr, to: held ? 'held' : 'gone' });
+    if (this.addressOverlapMs === 0) this.#checkAddress(cidr);
+    if (held && this.addressOverlapMs > 0) this.#hosts.clock.after(this.addressOverlapMs, () => this.#checkAddress(cidr));
+  }
+
+  #checkAddress(cidr: string): void {
     const holders = this.#hosts.all().filter((other) => other.addresses.has(cidr));
     if (holders.length > 1) this.violate(`${cidr} is on ${holders.map((other) => other.name).join(' and ')}`);
   }

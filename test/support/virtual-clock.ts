@@ -6,6 +6,9 @@ interface Pending {
   readonly callback: () => void;
 }
 
+/** A shorter one would be lost in the sum with the time that has passed, and whoever waits for its end would wait for ever. */
+const DELAY_MIN_MS = 0.001;
+
 /** Timers that one advance may run, at most: a loop of zero-length timers ends in an error and not in a hang. */
 const TIMERS_MAX = 5_000_000;
 
@@ -36,7 +39,7 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    const pending = { dueMs: this.#elapsedMs + Math.max(0, delayMs), order: this.#order++, callback };
+    const pending = { dueMs: this.#elapsedMs + (delayMs > 0 ? Math.max(DELAY_MIN_MS, delayMs) : 0), order: this.#order++, callback };
     this.#timers.splice(this.#position(pending), 0, pending);
     return { cancel: () => this.#cancel(pending) };
   }
