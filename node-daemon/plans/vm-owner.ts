@@ -3,7 +3,7 @@ import type { NodeName } from '../../common/ids.ts';
 import type { Versioned } from '../../common/schema/resources.ts';
 import type { VmSpec } from '../../common/schema/vm.ts';
 import type { MigrationOutcome, VmPhase, VmStatus } from '../../common/schema/vm-status.ts';
-import { handedOver, isAlive, SETTLED, writeStatus, type VmStep, type VmView } from './vm.ts';
+import { handedOver, isAlive, SETTLED, staleRecheck, writeStatus, type VmStep, type VmView } from './vm-view.ts';
 
 /** A guest that ignores its power button may notice it the second time. */
 const PRESS_AGAIN_MS = 10_000;
@@ -18,7 +18,7 @@ export function ownerStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
 
 function removalStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
   if (view.migration.kind === 'running') return { kind: 'abort-migration' };
-  if (isAlive(view.domain)) return view.fresh ? { kind: 'destroy' } : waitForFreshness();
+  if (isAlive(view.domain)) return view.fresh ? { kind: 'destroy' } : staleRecheck();
   return release(spec, status, { kind: 'stopped' });
 }
 
@@ -26,8 +26,8 @@ function removalStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
 function aliveStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
   const { power } = spec.doc;
   if (status.phase.kind === 'migrating') return migratingStep(view, spec, status);
-  if (!wantsToRun(spec.doc)) return view.fresh ? offStep(view, spec, status) : waitForFreshness();
-  if (status.phase.kind === 'shutting-down') return view.fresh ? shuttingDownStep(view, spec, status) : waitForFreshness();
+  if (!wantsToRun(spec.doc)) return view.fresh ? offStep(view, spec, status) : staleRecheck();
+  if (status.phase.kind === 'shutting-down') return view.fresh ? shuttingDownStep(view, spec, status) : staleRecheck();
   if (power.action === 'restart' && status.powerGeneration < power.generation) return beginShutdown(view, spec, status, 'start');
   if (view.domain?.state === 'paused' && status.phase.kind === 'starting') return { kind: 'recheck', afterMs: 500, why: 'the guest is starting' };
   if (status.phase.kind !== 'running') return running(spec, status);
@@ -72,7 +72,7 @@ function moveStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
   if (status.lastMigration?.generation === placement.generation && isFailure(status.lastMigration)) {
     return { kind: 'keep-here', generation: placement.generation };
   }
-  if (!view.fresh) return waitForFreshness();
+  if (!view.fresh) return staleRecheck();
   if (!view.targetAlive) return writeStatus(spec, failedMove(view, spec, status, { outcome: 'failed', error: 'the target node is not alive', elapsedMs: 0 }));
   const begun: VmStatus = { ...status, lastMigration: outcome(view, spec, { outcome: 'failed', error: 'interrupted', elapsedMs: 0 }) };
   if (placement.method === 'shutdown') return beginShutdown(view, spec, begun, 'relocate');
@@ -202,8 +202,4 @@ function departedStep(view: VmView, spec: Spec, status: VmStatus, phase: Extract
 function release(spec: Spec, status: VmStatus, phase: VmPhase): VmStep {
   const powerGeneration = wantsToRun(spec.doc) ? status.powerGeneration : spec.doc.power.generation;
   return writeStatus(spec, { ...status, owner: null, epoch: status.epoch + 1, phase, powerGeneration, startedVersion: null });
-}
-
-function waitForFreshness(): VmStep {
-  return { kind: 'recheck', afterMs: 1_000, why: 'the mirror is stale' };
 }

@@ -4,7 +4,8 @@ import { vmStatus, type MigrationOutcome, type VmPhase, type VmStatus } from '..
 import type { PowerRequest, VmSpec } from '../../common/schema/vm.ts';
 import { aNodeName, anOffStatus, aRunningVm, aStatus, aVm, aVmId, versioned } from '../../test/support/builders.ts';
 import type { Domain, DomainState, ShutoffReason } from '../drivers/hypervisor.ts';
-import { nextVmStep, type MigrationJob, type VmStep, type VmView } from './vm.ts';
+import { nextVmStep } from './vm.ts';
+import type { MigrationJob, VmStep, VmView } from './vm-view.ts';
 
 const [HV1, HV2, HV3] = [aNodeName('hv1'), aNodeName('hv2'), aNodeName('hv3')];
 const UUID = aVmId(1);

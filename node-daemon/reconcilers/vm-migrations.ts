@@ -5,7 +5,7 @@ import type { NodeName, VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import type { MigrationProgressDoc } from '../../common/schema/vm-status.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
-import type { MigrationJob } from '../plans/vm.ts';
+import type { MigrationJob } from '../plans/vm-view.ts';
 
 /** How often libvirt is asked how far a migration is. */
 const PROGRESS_INTERVAL_MS = 1_000;

@@ -12,7 +12,8 @@ import { pathOf, type Kind } from '../../common/schema/resources.ts';
 import type { MigrationProgressDoc, VmStatus } from '../../common/schema/vm-status.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
-import { isAlive, nextVmStep, type VmStep, type VmView } from '../plans/vm.ts';
+import { isAlive, type VmStep, type VmView } from '../plans/vm-view.ts';
+import { nextVmStep } from '../plans/vm.ts';
 import { VmMigrations } from './vm-migrations.ts';
 
 /** Steps of one round, at most: a whole life from start over migration to removal has fewer. */
