@@ -31,7 +31,7 @@ export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
     clock,
     log,
     addresses,
-    hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file }),
+    hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),
     consoles: new FileConsoleLogs({ directory: config.vm.console_directory, log }),

@@ -28,14 +28,13 @@ export interface LibvirtHypervisorDeps {
   peers: (node: string) => Peer | undefined;
   /** File of this node's private key, which the peers accept. */
   privateKeyFile: string;
+  /** Path of libvirt's read-write socket, the same on every node. */
+  libvirtSocket: string;
   /** Where this host's file system is seen; empty unless the daemon runs outside of the host. */
   hostRoot?: string;
   /** Opens the stream that ssh speaks over; TCP unless a test says otherwise. */
   transport?: (peer: Peer) => Duplex;
 }
-
-/** The same on every node; a link of Debian's /var/run form leads there too. */
-const LIBVIRT_SOCKET = '/run/libvirt/libvirt-sock';
 
 const LIBVIRT_URI = 'qemu:///system';
 
@@ -77,7 +76,7 @@ export class LibvirtHypervisor implements Hypervisor {
   constructor(deps: LibvirtHypervisorDeps) {
     this.#deps = deps;
     this.#hostRoot = deps.hostRoot ?? '';
-    const connection = { dial: unixDial(this.#hostRoot + LIBVIRT_SOCKET), clock: deps.clock, uri: LIBVIRT_URI };
+    const connection = { dial: unixDial(this.#hostRoot + deps.libvirtSocket), clock: deps.clock, uri: LIBVIRT_URI };
     this.#session = new LibvirtSession(
       { ...connection, log: deps.log },
       { event: (event) => this.#onEvent(event), state: (state) => this.#onConnection(state) },
@@ -218,12 +217,12 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async #migrate(uuid: VmId, request: MigrationRequest, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, log, libvirtSocket } = this.#deps;
     const { ssh } = await this.#linkTo(request.target);
-    const connection = await LibvirtConnection.open({ dial: unixDial(this.#hostRoot + LIBVIRT_SOCKET), clock, uri: LIBVIRT_URI }, signal);
+    const connection = await LibvirtConnection.open({ dial: unixDial(this.#hostRoot + libvirtSocket), clock, uri: LIBVIRT_URI }, signal);
     try {
       const domain = await connection.call(PROCEDURES.domainLookupByUuid, uuid, QUERY_LIMIT);
-      const link = new MigrationLink({ hostRoot: this.#hostRoot, log }, { ssh, libvirtSocket: LIBVIRT_SOCKET, domainName: domain.name });
+      const link = new MigrationLink({ hostRoot: this.#hostRoot, log }, { ssh, libvirtSocket, domainName: domain.name });
       const migration = new OutgoingMigration({ clock, connection, link, domain });
       this.#migrations.set(uuid, migration);
       try {
@@ -248,9 +247,9 @@ export class LibvirtHypervisor implements Hypervisor {
     if (peer === undefined) throw new AppError('unavailable', 'the address of the peer is not known', { node });
     const known = this.#peerLinks.get(node);
     if (known !== undefined && JSON.stringify(known.peer) === JSON.stringify(peer)) return known;
-    const { clock, privateKeyFile, transport } = this.#deps;
+    const { clock, privateKeyFile, libvirtSocket, transport } = this.#deps;
     const ssh = new SshLink({ clock, peer, privateKeyFile, ...(transport === undefined ? {} : { transport }) });
-    const link = { peer, ssh, libvirt: new OnDemandConnection({ dial: ssh.dial(LIBVIRT_SOCKET), clock, uri: LIBVIRT_URI }) };
+    const link = { peer, ssh, libvirt: new OnDemandConnection({ dial: ssh.dial(libvirtSocket), clock, uri: LIBVIRT_URI }) };
     this.#peerLinks.set(node, link);
     await stopLink(known);
     return link;

@@ -15,13 +15,14 @@ const PARALLEL = 4;
 const MAX_DOWNTIME_MS = 300;
 
 const [file = '', target = '', address = '', ...ids] = process.argv.slice(2);
-const { ssh } = await loadConfig(file, nodeConfig);
+const { ssh, libvirt } = await loadConfig(file, nodeConfig);
 const hostKeys = parseKnownHosts(await readFile(ssh.known_hosts_file, 'utf8')).get(target) ?? [];
 const hypervisor = new LibvirtHypervisor({
   clock: systemClock,
   log: silentLogger,
   peers: () => ({ address, port: ssh.port, user: ssh.user, hostKeys }),
   privateKeyFile: ssh.private_key_file,
+  libvirtSocket: libvirt.socket,
 });
 const waiting = ids.map((id) => vmId.parse(id)).values();
 const never = new AbortController().signal;

@@ -66,6 +66,7 @@ function driverOf(host: LibvirtHost, { lab, byName, wires }: Surroundings, chang
     log: silentLogger,
     hostRoot: host.root,
     privateKeyFile: lab.privateKeyFile,
+    libvirtSocket: '/run/libvirt/libvirt-sock',
     peers: (node) => (node === 'nobody' ? undefined : { address: node, port: 22, user: 'root', hostKeys: [byName(node).hostKey] }),
     transport: (peer) => wired(byName(peer.address).ssh(), wires),
     ...change,
