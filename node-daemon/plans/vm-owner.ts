@@ -87,6 +87,8 @@ function migratingStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
   if (migration.kind === 'running') return cancelled && view.fresh ? { kind: 'abort-migration' } : SETTLED;
   const generation = status.lastMigration?.generation ?? spec.doc.placement.generation;
   const ended = migration.kind === 'ended' && migration.generation === generation ? migration : undefined;
+  // Whatever the call said: a guest that pauses here may run there, and only the target knows.
+  if (view.domain?.state === 'paused' && ended?.outcome !== 'done') return pausedAtSwitchOver(view, spec, status, status.phase.target);
   if (ended !== undefined) return endedStep(view, spec, status, ended);
   if (cancelled) return writeStatus(spec, failedMove(view, spec, status, { outcome: 'aborted', error: 'aborted on request', elapsedMs: 0 }));
   if (status.phase.progress !== null) return interruptedStep(view, spec, status);
@@ -97,7 +99,6 @@ function endedStep(view: VmView, spec: Spec, status: VmStatus, ended: Extract<Vm
   if (status.phase.kind !== 'migrating') return SETTLED;
   const { target } = status.phase;
   if (ended.outcome === 'done') return writeStatus(spec, handedOver(status, target, { outcome: 'live', error: null, elapsedMs: ended.elapsedMs }));
-  if (view.domain?.state === 'paused') return { kind: 'resume' };
   const failure = { outcome: ended.outcome, error: ended.error, elapsedMs: ended.elapsedMs };
   const mayShutDown = ended.outcome === 'failed' && spec.doc.placement.method === 'any' && view.targetAlive && spec.doc.node === target && wantsToRun(spec.doc);
   if (mayShutDown) return beginShutdown(view, spec, failedMove(view, spec, status, failure), 'relocate');
@@ -106,7 +107,6 @@ function endedStep(view: VmView, spec: Spec, status: VmStatus, ended: Extract<Vm
 
 /** The daemon was started again in the middle of a migration; the data link went with the old one, so libvirt gives up or has. */
 function interruptedStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
-  if (view.domain?.state === 'paused' && status.phase.kind === 'migrating') return pausedAtSwitchOver(view, spec, status, status.phase.target);
   return writeStatus(spec, failedMove(view, spec, status, { outcome: 'failed', error: 'the daemon was started again during the migration', elapsedMs: 0 }));
 }
 

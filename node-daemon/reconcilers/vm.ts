@@ -229,6 +229,8 @@ export class VmReconciler {
 
   async #locate(uuid: VmId, target: NodeName): Promise<VmView['located']> {
     const domain = await this.#deps.hypervisor.findOnPeer(target, uuid);
+    // libvirt there is about to let it run, or to give it up.
+    if (domain?.incoming === true) throw new AppError('unavailable', 'the target has not decided about the arriving guest', { vm: uuid, target });
     return isAlive(domain) && domain.state === 'running' && !domain.incoming ? 'running' : 'absent';
   }
 
