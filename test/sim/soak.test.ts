@@ -114,7 +114,7 @@ async function soak(seed: number): Promise<void> {
   expect(new Set(names).size, names.join()).toBe(names.length);
   expect(cluster.unsettled()).toEqual([]);
   const holders = cluster.hosts.all().filter((host) => host.addresses.size > 0);
-  expect(holders).toHaveLength(1);
+  expect(holders, cluster.record.events.filter(({ event }) => ['address', 'lease', 'coordinator'].includes(event)).slice(-12).map((event) => JSON.stringify(event)).join('\n')).toHaveLength(1);
 }
 
 describe('random requests and accidents', () => {
