@@ -81,7 +81,11 @@ export class PrimaryLease {
       await this.#deps.store.create(this.#path, this.#doc, { ephemeral: true });
     } catch (error) {
       if (!isAppError(error, 'exists', 'unknown-outcome')) throw error;
-      if (!this.#isOurs(await this.#deps.store.read(this.#path))) return false;
+      if (isAppError(error, 'unknown-outcome')) this.#suspect(sentMs);
+      if (!this.#isOurs(await this.#deps.store.read(this.#path))) {
+        this.#forget();
+        return false;
+      }
     }
     this.#proved(sentMs);
     return true;
@@ -111,6 +115,14 @@ export class PrimaryLease {
 
   #isOurs(entry: Entry | undefined): boolean {
     return lease.safeParse(entry?.value).data?.instance === this.#deps.instance;
+  }
+
+  /** It may be ours, and is proved or denied as soon as the store answers: nobody else could take it meanwhile. */
+  #suspect(sentMs: number): void {
+    const { clock, sessionTimeoutMs } = this.#deps;
+    this.#provenUntilMs = sentMs;
+    this.#nextProof?.cancel();
+    this.#nextProof = clock.after(sessionTimeoutMs / PROOFS_PER_TIMEOUT, () => void this.#prove());
   }
 
   #proved(sentMs: number): void {

@@ -6,6 +6,9 @@ import { clusterPlan, domainXml, SimulatedCluster, seeded, uuidOf, type Simulate
 const SEEDS = Number(process.env['SOAK_SEEDS'] ?? 20);
 const FIRST = Number(process.env['SOAK_FIRST'] ?? 1);
 
+/** Seeds that have found a bug (docs/bugs.md). */
+const FOUND = [1_068];
+
 const STEPS = 60;
 const LIMIT_MS = 300_000;
 const NODES = ['hv1', 'hv2', 'hv3'] as const;
@@ -118,7 +121,7 @@ async function soak(seed: number): Promise<void> {
 }
 
 describe('random requests and accidents', () => {
-  test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))(
+  test.each([...Array.from({ length: SEEDS }, (_, index) => FIRST + index), ...FOUND])(
     'seed %i: no invariant is broken and everything settles',
     soak,
     LIMIT_MS,
