@@ -29,6 +29,11 @@ describe('lines', () => {
     expect(printed(`${'ä'.repeat(80)}z\n`).lines).toEqual([`${'ä'.repeat(49)}z`]);
   });
 
+  test('that are too long keep as much when they are cut before their newline', () => {
+    const whole = `${'long '.repeat(30)}end`;
+    expect(printed(`${whole}\r`, '\n')).toEqual(printed(`${whole}\r\n`));
+  });
+
   test('count in the document as JSON has them', () => {
     const limits = { ...LIMITS, totalMaxBytes: 100 };
     const lines = appendConsole(EMPTY, `${'\u0001'.repeat(10)}\n${'\u0001'.repeat(10)}\n`, limits).lines;

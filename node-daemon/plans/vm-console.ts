@@ -49,7 +49,10 @@ export function appendConsole(before: ConsoleText, text: string, limits: Console
   if (!unfinished) parts.pop();
   const fresh = parts.slice(-limits.linesMax).map((line, index, all) => {
     const finished = index < all.length - 1 || !unfinished;
-    return cutLine(finished && line.endsWith('\r') ? line.slice(0, -1) : line, limits.lineMaxBytes);
+    if (!line.endsWith('\r')) return cutLine(line, limits.lineMaxBytes);
+    // It belongs to the end of the line, unless something else follows; so it takes no room from the line.
+    const text = cutLine(line.slice(0, -1), limits.lineMaxBytes);
+    return finished ? text : `${text}\r`;
   });
   return { lines: lastWithin([...kept, ...fresh].slice(-limits.linesMax), limits.totalMaxBytes), unfinished };
 }
