@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { newTaskId, newVmId, nodeName, randomToken, taskId, vmId, vmName } from './ids.ts';
+import { newVmId, nodeName, randomToken, taskId, vmId, vmName } from './ids.ts';
 
 const uuid = 'c9b1d2a4-5b7e-4d0b-9b4a-0f3c6e5d4a3b';
 
@@ -14,7 +14,7 @@ test.each([
 });
 
 test('new ids satisfy their own rule and differ', () => {
-  expect(vmId.safeParse(newVmId()).success && taskId.safeParse(newTaskId()).success).toBe(true);
+  expect(vmId.safeParse(newVmId()).success).toBe(true);
   expect(newVmId()).not.toBe(newVmId());
   expect(randomToken(16)).toMatch(/^[0-9a-f]{32}$/u);
 });

@@ -30,10 +30,6 @@ export function newVmId(): VmId {
   return vmId.parse(randomUUID());
 }
 
-export function newTaskId(): TaskId {
-  return taskId.parse(randomUUID());
-}
-
 /** `byteCount` random bytes as hexadecimal text. */
 export function randomToken(byteCount: number): string {
   return randomBytes(byteCount).toString('hex');

@@ -4,7 +4,7 @@ import type { VmId } from '../../common/ids.ts';
 import { findVm } from '../../common/operations/find-vm.ts';
 import type { VmOperations } from '../../common/operations/vm.ts';
 import type { Versioned } from '../../common/schema/resources.ts';
-import { selector, XML_MAX_BYTES, type Selector, type VmSpec } from '../../common/schema/vm.ts';
+import { selector, XML_MAX_BYTES, type VmSpec } from '../../common/schema/vm.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { freeText, optionalText, text } from '../params/values.ts';
@@ -33,7 +33,6 @@ export const VM_VALUES = {
   ),
 };
 
-export type SelectorValue = Selector | undefined;
 
 /** The VM that the path names. @throws AppError 'not-found'. */
 export function vmOf(deps: { mirror: ApiMirror }, nameOrUuid: string): Versioned<VmSpec> & { readonly uuid: VmId } {

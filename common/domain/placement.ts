@@ -1,4 +1,4 @@
-import type { NodeName, VmId } from '../ids.ts';
+import type { NodeName } from '../ids.ts';
 import type { NodeSpec, NodeStatus } from '../schema/node.ts';
 import type { Selector, VmSpec } from '../schema/vm.ts';
 import type { VmStatus } from '../schema/vm-status.ts';
@@ -137,12 +137,4 @@ function cost(node: PlacementNode, request: PlacementRequest): number {
     case 'vms':
       return held.vms;
   }
-}
-
-/** The VMs of a map by UUID, each with its status. */
-export function* pairVms(
-  specs: Iterable<{ readonly doc: VmSpec }>,
-  statusOf: (uuid: VmId) => VmStatus | undefined,
-): Generator<PlacementVm> {
-  for (const { doc } of specs) yield { spec: doc, status: statusOf(doc.uuid) };
 }

@@ -28,8 +28,6 @@ export const STATS = { state: 1, cpuTotal: 2, balloon: 4, vcpu: 8 } as const;
 
 export const STATS_FLAGS = { active: 1, noWait: 0x2000_0000 } as const;
 
-export const JOB_TYPE_NONE = 0;
-
 export const JOB_OPERATION = { migrationIn: 4, migrationOut: 5 } as const;
 
 /** Asks the daemon to send keepalive pings (libvirt_internal.h, VIR_DRV_FEATURE_PROGRAM_KEEPALIVE). */

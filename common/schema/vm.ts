@@ -67,4 +67,3 @@ export const MIGRATION_MAX_DOWNTIME_DEFAULT_MS = 300;
 
 /** Index from name to VM, created before the VM and swept when the VM never came. */
 export const vmNameIndex = z.strictObject({ uuid: vmId });
-export type VmNameIndex = z.infer<typeof vmNameIndex>;
