@@ -48,7 +48,7 @@ export type PrimaryStep =
   | 'settle-wish';
 
 export interface PrimaryPlan {
-  /** What the node says of itself before it takes the step. */
+  /** What the node says of itself before it takes the step; after it, when the step removes the address, which waits for nothing. */
   readonly state: CoordinatorState;
   /** Taken alone, then everything is looked at again. */
   readonly step?: PrimaryStep;

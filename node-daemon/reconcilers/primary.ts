@@ -151,9 +151,9 @@ export class PrimaryReconciler implements Reconciler {
     return (await addresses.list(floating.device, signal)).some(isFloating);
   }
 
-  /** Never in the way of the address: what cannot be written now is written in a later round. */
+  /** Never in the way of the address: it goes before a word is written, and what cannot be written now is written in a later round. */
   async #say(observed: PrimaryObserved, plan: PrimaryPlan, lapsed: AbortSignal): Promise<void> {
-    if (plan.state === this.#reported || (observed.lease.kind === 'unprovable' && plan.step !== undefined)) return;
+    if (plan.state === this.#reported || plan.step === 'remove-address' || (observed.lease.kind === 'unprovable' && plan.step !== undefined)) return;
     await unlessAborted(this.#deps.report(plan.state), lapsed);
     this.#deps.log.info({ from: this.#reported ?? null, to: plan.state }, 'coordinator state changed');
     this.#reported = plan.state;

@@ -28,8 +28,6 @@ export class SimulationRecord {
   readonly names = new Map<string, string>();
   /** Uuids whose definition was acknowledged and whose removal was not asked for. */
   readonly defined = new Set<string>();
-  /** Set where sessions are ended at the ensemble without a warning: no holder can know of that beforehand. */
-  addressOverlapMs = 0;
   readonly #zookeeper: MemoryZooKeeper;
   readonly #hosts: SimulatedHosts;
   readonly #nowMs: () => number;
@@ -200,8 +198,7 @@ export class SimulationRecord {
 
   #onAddress(host: SimulatedHost, cidr: string, held: boolean): void {
     this.add({ event: 'address', node: host.name, id: cidr, to: held ? 'held' : 'gone' });
-    if (this.addressOverlapMs === 0) this.#checkAddress(cidr);
-    if (held && this.addressOverlapMs > 0) this.#hosts.clock.after(this.addressOverlapMs, () => this.#checkAddress(cidr));
+    this.#checkAddress(cidr);
   }
 
   #checkAddress(cidr: string): void {
