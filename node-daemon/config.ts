@@ -13,6 +13,12 @@ const apiService = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('command'), start: argv, stop: argv }),
 ]);
 
+/** IFNAMSIZ leaves 15 characters. */
+const deviceName = z.string().regex(/^[A-Za-z0-9._-]{1,15}$/u, 'must be the name of a network device');
+
+/** A network of the hosts themselves; the floating address is the primary's. */
+const hostNetwork = z.strictObject({ device: deviceName, floating_address: cidr.optional() });
+
 /** The whole of pvcd.yaml. Units are in the names; config/pvcd.yaml shows every key with its default. */
 export const nodeConfig = z.strictObject({
     node: nodeName,
@@ -26,6 +32,18 @@ export const nodeConfig = z.strictObject({
     }),
     /** The cluster's API address, held by the primary; absent: none. */
     floating: z.strictObject({ address: cidr, device: z.string().regex(/^[A-Za-z0-9._-]{1,15}$/u) }).optional(),
+    /** Absent: this node has no client networks. */
+    networking: z
+      .strictObject({
+        cluster: hostNetwork,
+        upstream: hostNetwork.optional(),
+        storage: hostNetwork.optional(),
+        /** Carries the VLANs of bridged networks; absent: there are none. */
+        bridge_device: deviceName.optional(),
+      })
+      .optional(),
+    /** Name servers that the primary's DNS server asks for names outside the cluster. */
+    dns: z.strictObject({ forwarders: z.array(ipAddress).max(8).default([]) }).prefault({}),
     api_service: apiService.prefault({ kind: 'systemd' }),
     keepalive_interval_s: z.number().min(1).max(60).default(5),
     /** Domain state of a node that registers for the first time. */

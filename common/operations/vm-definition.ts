@@ -1,4 +1,5 @@
 import { parseDomainXml, withIdentity } from '../domain/domain-xml.ts';
+import { clusterInterfaces } from '../domain/network.ts';
 import { isOwned } from '../domain/vm-state.ts';
 import { AppError, isAppError } from '../errors.ts';
 import { newVmId, vmName, type NodeName, type VmId, type VmName } from '../ids.ts';
@@ -55,6 +56,7 @@ function newSpec(context: OperationContext, definition: VmDefinition): VmSpec {
     name: facts.name,
     xml: facts.uuid === undefined ? withIdentity(definition.xml, { uuid, name: facts.name }) : definition.xml,
     vcpus: facts.vcpus,
+    interfaces: clusterInterfaces(facts),
     node: chooseNode(context, { vm, wanted: definition.node }),
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },
@@ -81,7 +83,7 @@ export async function modifyVm(context: OperationContext, uuid: VmId, change: { 
     if (facts.name !== spec.name) throw new AppError('invalid', 'a definition cannot change the name; rename the VM', { name: spec.name, given: facts.name });
     const xml = facts.uuid === undefined ? withIdentity(change.xml, { uuid, name: spec.name }) : change.xml;
     const power = change.restart && running ? { action: 'restart' as const, generation: spec.power.generation + 1 } : spec.power;
-    return { ...spec, xml, memoryMib: facts.memoryMib, vcpus: facts.vcpus, power };
+    return { ...spec, xml, memoryMib: facts.memoryMib, vcpus: facts.vcpus, interfaces: clusterInterfaces(facts), power };
   });
   return written.doc;
 }

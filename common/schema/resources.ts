@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { dhcpLeases, dhcpReservations, networkAcl, networkSpec, networkStatus } from './network.ts';
 import { lease, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
 import { session } from './session.ts';
 import { task } from './task.ts';
@@ -8,16 +9,22 @@ import { vmConsole, vmStatus } from './vm-status.ts';
 /**
  * The whole data model on one screen. Each document is one znode at `<root>/<id>`.
  * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `presence`: the node's name.
+ * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
  * `lease`: the role ('primary'). `primary-wish`: one document, 'cluster'. `session`: hash of the session id.
  */
 export const RESOURCES = {
   vm: { root: '/spec/vm', schema: vmSpec },
   'vm-name': { root: '/spec/vm-name', schema: vmNameIndex },
   node: { root: '/spec/node', schema: nodeSpec },
+  network: { root: '/spec/network', schema: networkSpec },
+  'network-acl': { root: '/spec/network-acl', schema: networkAcl },
+  'dhcp-reservation': { root: '/spec/dhcp-reservation', schema: dhcpReservations },
   'primary-wish': { root: '/spec/primary', schema: primaryWish },
   'vm-status': { root: '/status/vm', schema: vmStatus },
   'vm-console': { root: '/status/vm-console', schema: vmConsole },
   'node-status': { root: '/status/node', schema: nodeStatus },
+  'network-status': { root: '/status/network', schema: networkStatus },
+  'dhcp-lease': { root: '/status/dhcp-lease', schema: dhcpLeases },
   task: { root: '/task', schema: task },
   session: { root: '/session', schema: session },
   presence: { root: '/presence', schema: presence },
@@ -41,7 +48,7 @@ export function pathOf(kind: Kind, id: string): string {
 }
 
 /** What every process mirrors; consoles are read on demand. */
-export const MIRRORED = ['vm', 'vm-name', 'node', 'primary-wish', 'vm-status', 'node-status', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
+export const MIRRORED = ['vm', 'vm-name', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
 export type MirroredKind = (typeof MIRRORED)[number];
 
 export const PRIMARY_ROLE = 'primary';

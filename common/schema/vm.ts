@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nodeName, vmId, vmName } from '../ids.ts';
+import { macAddress, vni } from './network.ts';
 
 /** How a node is chosen: most free memory, most unprovisioned memory, fewest vCPUs, least load, fewest VMs. */
 export const selector = z.enum(['mem', 'memprov', 'vcpus', 'load', 'vms']);
@@ -28,6 +29,10 @@ export const TAGS_MAX = 64;
 /** Libvirt's XML of one domain, at most: a tenth of what a znode holds, and more than any real domain has. */
 export const XML_MAX_BYTES = 100_000;
 
+/** An interface that is plugged into a network of the cluster. */
+export const vmInterface = z.strictObject({ mac: macAddress, vni });
+export type VmInterface = z.infer<typeof vmInterface>;
+
 /** Desired state of one VM. Written only by common/operations/vm.ts. */
 export const vmSpec = z.strictObject({
   uuid: vmId,
@@ -37,6 +42,7 @@ export const vmSpec = z.strictObject({
   /** Facts of the XML that decisions need. */
   memoryMib: z.int().min(1),
   vcpus: z.int().min(1),
+  interfaces: z.array(vmInterface),
   /** Where the VM shall run, or where it runs next when it is off. */
   node: nodeName,
   /** Where `unmigrate` and the node's `ready` bring it back to; null when it is at home. */

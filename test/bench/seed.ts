@@ -107,6 +107,7 @@ function vmSpec(uuid: VmId, name: VmName, { node, runs }: { node: NodeName; runs
     xml: domainXml(uuid, name),
     memoryMib: VM_MEMORY_MIB,
     vcpus: 1,
+    interfaces: [],
     node,
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },

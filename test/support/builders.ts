@@ -34,6 +34,7 @@ export function aVm(given: Partial<VmSpec> = {}): VmSpec {
     xml: aDomainXml({ uuid, name, memoryMib, vcpus }),
     memoryMib,
     vcpus,
+    interfaces: [],
     node: aNodeName('hv1'),
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },
@@ -79,6 +80,7 @@ export interface NodeGiven {
   wish?: 'ready' | 'flush';
   state?: NodeStatus['domains']['state'];
   generation?: number;
+  daemonState?: NodeStatus['daemonState'];
   coordinatorState?: NodeStatus['coordinatorState'];
   statistics?: Partial<NodeStatistics>;
 }
@@ -92,7 +94,7 @@ export function aNode(name: string, given: NodeGiven = {}): { spec: NodeSpec; st
     spec: { name: node, domains: { wish, generation } },
     status: {
       name: node,
-      daemonState: 'run',
+      daemonState: given.daemonState ?? 'run',
       coordinatorState: given.coordinatorState ?? 'secondary',
       domains: { state: given.state ?? (wish === 'ready' ? 'ready' : 'flushed'), generation, blocked: [] },
       facts: { cpuCount: 8, kernel: '6.12', os: 'Debian', arch: 'x86_64', pvcVersion: '0.1.0', libvirtVersion: '11.3.0', qemuVersion: '10.0.0' },

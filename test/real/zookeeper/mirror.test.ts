@@ -59,6 +59,7 @@ function aVm(uuid: string, number: number): unknown {
     xml: `<domain><name>vm-${number}</name>${'<device type="x"/>'.repeat(190)}</domain>`,
     memoryMib: 1_024,
     vcpus: 2,
+    interfaces: [],
     node: 'hv1',
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },

@@ -1,0 +1,52 @@
+import type { NodeName } from '../ids.ts';
+import { macAddress, VNI_MAX } from '../schema/network.ts';
+import type { VmInterface, VmSpec } from '../schema/vm.ts';
+import type { VmStatus } from '../schema/vm-status.ts';
+import type { DomainFacts } from './domain-xml.ts';
+
+/** The bridge that a network's guests are plugged into, on every node the same; definitions name it as the interface's source. */
+export function bridgeName(vni: number): string {
+  return `vmbr${vni}`;
+}
+
+/** The VXLAN device of a managed network. */
+export function vxlanName(vni: number): string {
+  return `vxlan${vni}`;
+}
+
+/** The VLAN device of a bridged network. */
+export function vlanName(vni: number): string {
+  return `vlan${vni}`;
+}
+
+/** Network of a bridge's name; undefined for a bridge that is not ours. */
+export function vniOfBridge(name: string): number | undefined {
+  const digits = /^vmbr([1-9]\d{0,7})$/u.exec(name)?.[1];
+  const vni = Number(digits);
+  return digits !== undefined && vni <= VNI_MAX ? vni : undefined;
+}
+
+/**
+ * Name of the tap device of a guest's interface: it follows from the MAC address, so the firewall can know it before the guest runs.
+ * 15 characters, the kernel's limit (IFNAMSIZ); libvirt keeps a name that does not begin with `vnet`.
+ */
+export function tapName(mac: string): string {
+  return `tap${mac.replaceAll(':', '')}`;
+}
+
+/** The interfaces of a definition that are plugged into networks of the cluster and have a MAC address. */
+export function clusterInterfaces(facts: Pick<DomainFacts, 'networks'>): VmInterface[] {
+  return facts.networks.flatMap(({ type, source, mac }) => {
+    const network = type === 'bridge' ? vniOfBridge(source) : undefined;
+    const address = macAddress.safeParse(mac.toLowerCase());
+    return network === undefined || !address.success ? [] : [{ mac: address.data, vni: network }];
+  });
+}
+
+/** Nodes where the VM is, goes to, or may be started: each of them needs the VM's networks. */
+export function nodesOfVm(spec: Pick<VmSpec, 'node'>, status: Pick<VmStatus, 'owner' | 'phase'> | undefined): NodeName[] {
+  const nodes = new Set([spec.node]);
+  if (status?.owner != null) nodes.add(status.owner);
+  if (status?.phase.kind === 'migrating') nodes.add(status.phase.target);
+  return [...nodes];
+}
