@@ -113,6 +113,7 @@ export function reasonAgainst(node: PlacementNode, request: Omit<PlacementReques
   if (exclude.includes(node.spec.name)) return 'it is the node to leave';
   if (vm.nodeLimit !== null && !vm.nodeLimit.includes(node.spec.name)) return "it is not in the VM's node limit";
   if (!node.alive || node.status === undefined) return 'its daemon is not alive';
+  if (node.status.daemonState !== 'run') return `its daemon is not at work (${node.status.daemonState})`;
   if (node.spec.domains.wish !== 'ready') return 'it is flushed or being flushed';
   const free = freeMib(node, request);
   return free < vm.memoryMib ? `it has ${free} MiB of memory left and the VM needs ${vm.memoryMib}` : undefined;

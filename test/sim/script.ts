@@ -91,7 +91,10 @@ const WORLD: Readonly<Record<string, WorldAction>> = {
   wait: (cluster, step) => cluster.advance(needed(step.ms, 'ms')),
   kill: (cluster, step) => cluster.node(needed(step.node, 'node')).kill(),
   boot: (cluster, step) => cluster.node(needed(step.node, 'node')).boot(),
-  terminate: (cluster, step) => cluster.done(cluster.node(needed(step.node, 'node')).terminate()),
+  terminate: (cluster, step) => {
+    const ended = cluster.node(needed(step.node, 'node')).terminate();
+    return step.background === true ? void ended : cluster.done(ended);
+  },
   'power-off': (cluster, step) => {
     const node = cluster.node(needed(step.node, 'node'));
     node.kill();
