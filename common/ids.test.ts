@@ -7,7 +7,7 @@ test.each([
   ['vm id', vmId, [uuid], [uuid.toUpperCase(), uuid.slice(1), `${uuid}\n`, '']],
   ['vm name', vmName, ['a', 'web-1.example_x', 'x'.repeat(63)], ['', '-a', '.', '..', 'a/b', 'a b', 'a\n', 'ä', 'x'.repeat(64)]],
   ['node name', nodeName, ['hv1', 'a-b', 'x'.repeat(63)], ['', '-a', 'a-', 'a.b', 'a_b', 'hv1\n', 'x'.repeat(64)]],
-  ['task id', taskId, ['flush-hv1-2'], ['', 'Flush', 'a/b', 'x'.repeat(65)]],
+  ['task id', taskId, ['flush-hv1-2', 'flush-HV1-2'], ['', 'a/b', 'a.b', 'a\n', 'x'.repeat(97)]],
 ] as const)('a %s is accepted and refused by its rule', (_what, schema, good, bad) => {
   for (const text of good) expect(schema.safeParse(text).success).toBe(true);
   for (const text of bad) expect(schema.safeParse(text).success).toBe(false);

@@ -22,7 +22,8 @@ export const nodeName = z
   .brand<'NodeName'>();
 export type NodeName = z.infer<typeof nodeName>;
 
-export const taskId = z.string().regex(/^[a-z0-9-]{1,64}$/u, 'must be a task id').brand<'TaskId'>();
+/** What a task is for, a node's name as it is, and a number: each has room in full. */
+export const taskId = z.string().regex(/^[A-Za-z0-9-]{1,96}$/u, 'must be a task id').brand<'TaskId'>();
 export type TaskId = z.infer<typeof taskId>;
 
 /** A new random UUID. */

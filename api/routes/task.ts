@@ -5,7 +5,7 @@ import { freeText, text } from '../params/values.ts';
 import { presentTask, taskListView, taskView, type TaskView } from '../present/task.ts';
 import { ok, route, type Route } from '../route.ts';
 
-const ID_MAX_CHARS = 64;
+const ID_MAX_CHARS = 96;
 
 export function taskRoutes(deps: { mirror: ApiMirror }): Route[] {
   return [

@@ -58,7 +58,7 @@ async function setDomains(context: OperationContext, request: { node: string; wi
 export function newDomainsTask(spec: NodeSpec, origin: { requestedBy: string; nowMs: number }): Task {
   const kind = spec.domains.wish === 'flush' ? 'flush' : 'ready';
   return {
-    id: taskId.parse(`${kind}-${spec.name.toLowerCase()}-${spec.domains.generation}`.slice(-64)),
+    id: taskId.parse(`${kind}-${spec.name}-${spec.domains.generation}`),
     kind,
     target: spec.name,
     generation: spec.domains.generation,
