@@ -183,6 +183,21 @@ describe.skipIf(missing !== undefined || !hasZooKeeper())('the process on a real
     expect(await second.end()).toBe(0);
   });
 
+  test('told to end while a command of its runs, it ends cleanly all the same', async () => {
+    const [running, goOn] = [join(folder, 'running'), join(folder, 'go-on')];
+    const wait = `touch ${running}; until [ -e ${goOn} ]; do sleep 0.05; done`;
+    const config = aConfig(ensemble.hosts);
+    const daemon = startDaemon(await configFile({ ...config, api_service: { kind: 'command', start: ['/bin/sh', '-c', wait], stop: ['/bin/true'] } }));
+    await until(() => existsSync(running), LIMIT_MS, `the command; ${daemon.output.stdout}`);
+    daemon.child.kill('SIGTERM');
+    const told = (): boolean => daemon.output.stdout.includes('was told to end') || daemon.child.signalCode !== null;
+    await until(told, LIMIT_MS, 'the signal');
+    await writeFile(goOn, '');
+    expect(await daemon.end(), 'null: the signal killed it').toBe(0);
+    expect(await read('/presence/hv1')).toBeUndefined();
+    expect(await read('/lease/primary')).toBeUndefined();
+  });
+
   test('told to end while it waits for ZooKeeper ends', async () => {
     const daemon = startDaemon(await configFile(aConfig(['127.0.0.1:1'])));
     await until(() => existsSync(join(folder, 'run/pvcd.pid')), LIMIT_MS, 'a start');
