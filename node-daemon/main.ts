@@ -64,7 +64,8 @@ async function serve(config: NodeConfig, setup: { file: string; log: ReturnType<
   const starting = new AbortController();
   const ended = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
+      // Not `once`: while a command runs, execa listens too, and ends the process where it finds itself alone.
+      process.on(signal, () => {
         log.info({ signal }, 'the daemon was told to end');
         starting.abort();
         resolve();
