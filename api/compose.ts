@@ -5,6 +5,7 @@ import type { Logger } from '../common/log.ts';
 import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror } from '../common/mirror/mirror.ts';
 import { nodeOperations } from '../common/operations/node.ts';
+import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { MIRRORED, RESOURCES } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
@@ -22,6 +23,7 @@ import { VmCache } from './present/vm-cache.ts';
 import type { Route } from './route.ts';
 import { authRoutes, type AuthRouteDeps } from './routes/auth.ts';
 import { eventRoutes } from './routes/events.ts';
+import { networkRoutes } from './routes/network.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { rootRoutes } from './routes/root.ts';
 import { statusRoutes } from './routes/status.ts';
@@ -60,12 +62,13 @@ export function composeApi(deps: ApiDeps): Api {
   const { config, store, clock, log } = deps;
   const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock, log });
   const audit = new Audit({ mirror, store, clock, log, intervalMs: AUDIT_INTERVAL_MS });
+  const occupancy = new OccupancyLedger(mirror);
   const cache = new VmCache({ mirror, clock, log });
   const ring = new EventRing({ mirror });
   const streams = new EventStreams({ mirror, ring, cache, clock });
   const sessions = new ClusterSessionStore({ store, clock });
   const auth = { enabled: config.pvc.api.authentication.enabled, tokens: new Tokens(config.pvc.api.authentication), limit: new LoginLimit(clock) };
-  const routes = routesOf(deps, { mirror, cache, streams, auth });
+  const routes = routesOf(deps, { mirror, occupancy, cache, streams, auth });
   const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
   const running = new AbortController();
   let server: Listening | undefined;
@@ -81,6 +84,7 @@ export function composeApi(deps: ApiDeps): Api {
       const created = createServer(app, await tlsFiles(config));
       server = { server: created, closeUnused: trackUnused(created) };
       await mirror.start(signal);
+      occupancy.start();
       audit.start();
       ring.start();
       cache.start();
@@ -97,6 +101,7 @@ export function composeApi(deps: ApiDeps): Api {
       cache.stop();
       ring.stop();
       await audit.stop();
+      occupancy.stop();
       await mirror.stop();
     },
   };
@@ -109,14 +114,15 @@ interface Listening {
 
 interface Parts {
   mirror: ApiMirror;
+  occupancy: OccupancyLedger;
   cache: VmCache;
   streams: EventStreams;
   auth: AuthRouteDeps;
 }
 
-function routesOf({ config, store, clock }: ApiDeps, { mirror, cache, streams, auth }: Parts): Route[] {
+function routesOf({ config, store, clock }: ApiDeps, { mirror, occupancy, cache, streams, auth }: Parts): Route[] {
   const { selector, reserve_mib } = config.pvc.placement;
-  const context = { store, mirror, clock, placement: { selector, reserveMib: reserve_mib } };
+  const context = { store, mirror, occupancy, clock, placement: { selector, reserveMib: reserve_mib } };
   const vmDeps = { mirror, store, vms: vmOperations(context), cache, clock };
   const working = [
     ...rootRoutes(),
@@ -126,6 +132,7 @@ function routesOf({ config, store, clock }: ApiDeps, { mirror, cache, streams, a
     ...vmRoutes(vmDeps),
     ...vmPowerRoutes(vmDeps),
     ...vmMetaRoutes(vmDeps),
+    ...networkRoutes(),
     ...taskRoutes({ mirror }),
     ...eventRoutes({ streams }),
   ];

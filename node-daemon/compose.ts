@@ -6,6 +6,7 @@ import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror, type Mirror } from '../common/mirror/mirror.ts';
 import type { OperationContext } from '../common/operations/context.ts';
 import { nodeOperations } from '../common/operations/node.ts';
+import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { settlePrimaryWish } from '../common/operations/primary-wish.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { Controller, type ControllerOptions, type KeySource } from '../common/reconcile/controller.ts';
@@ -82,6 +83,7 @@ class Node implements NodeDaemon {
   readonly #config: NodeConfig;
   readonly #parts: NodeParts;
   readonly #mirror: ClusterMirrorImpl;
+  readonly #occupancy: OccupancyLedger;
   readonly #audit: Audit<MirroredKind>;
   readonly #context: OperationContext;
   readonly #status: NodeStatusReporter;
@@ -100,9 +102,10 @@ class Node implements NodeDaemon {
     this.#parts = parts;
     const { store, clock, log } = parts;
     this.#mirror = createMirror({ store, clock, log, table: RESOURCES, kinds: MIRRORED });
+    this.#occupancy = new OccupancyLedger(this.#mirror);
     this.#audit = new Audit({ mirror: this.#mirror, store, clock, log, intervalMs: AUDIT_INTERVAL_MS });
     const placement = { selector: config.placement.selector, reserveMib: config.placement.reserve_mib };
-    this.#context = { store, clock, mirror: this.#mirror, placement };
+    this.#context = { store, clock, mirror: this.#mirror, occupancy: this.#occupancy, placement };
     this.#status = createStatus(config, parts, this.#mirror);
     this.#presence = new PresenceReconciler({ store, presence: { node: config.node, instance: parts.instance, address: config.address, version: PVC_VERSION } });
     this.#lease = new PrimaryLease({ node: config.node, instance: parts.instance, store, clock, log, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000 });
@@ -122,6 +125,7 @@ class Node implements NodeDaemon {
     const { node, coordinators, initial_domain_state: initial } = this.#config;
     await store.start(signal);
     await this.#mirror.start(signal);
+    this.#occupancy.start();
     this.#audit.start();
     await nodeOperations(this.#context).register(node, initial === 'ready' ? 'ready' : 'flush');
     await this.#status.start(coordinators.includes(node) ? 'secondary' : 'client');
@@ -154,6 +158,7 @@ class Node implements NodeDaemon {
     for (const controller of Object.values(this.#controllers)) void controller.stop();
     void this.#vms.stop();
     void this.#audit.stop();
+    this.#occupancy.stop();
     void this.#mirror.stop();
   }
 
@@ -181,6 +186,7 @@ class Node implements NodeDaemon {
     this.#lease.stop();
     await this.#status.stop();
     await this.#audit.stop();
+    this.#occupancy.stop();
     await this.#mirror.stop();
     await this.#part('the session', () => store.stop());
   }

@@ -25,11 +25,16 @@ export interface PlacementPolicy {
 
 /** What a node has given away, moves in flight included. */
 export interface Occupancy {
-  memoryMib: number;
-  vcpus: number;
-  vms: number;
+  readonly memoryMib: number;
+  readonly vcpus: number;
+  readonly vms: number;
   /** Memory of every VM whose place is here, running or not. */
-  provisionedMib: number;
+  readonly provisionedMib: number;
+}
+
+/** What one VM takes of one node. */
+export interface Share extends Occupancy {
+  readonly node: NodeName;
 }
 
 export interface PlacementRequest {
@@ -49,47 +54,61 @@ export interface Refusal {
 
 export type Placement = { kind: 'placed'; node: NodeName } | { kind: 'refused'; refusals: readonly Refusal[] };
 
-const EMPTY: Readonly<Occupancy> = { memoryMib: 0, vcpus: 0, vms: 0, provisionedMib: 0 };
+const NOTHING = { memoryMib: 0, vcpus: 0, vms: 0 } as const;
+const EMPTY: Occupancy = { ...NOTHING, provisionedMib: 0 };
 
 /** Whether the VM runs or is asked to. */
 export function wantsToRun(spec: VmSpec): boolean {
   return spec.deletion === null && (spec.power.action === 'start' || spec.power.action === 'restart');
 }
 
-/**
- * What each node has given away. A VM on its way counts at both ends: at its owner, where it still is, and at its place, where it
- * will be, so that two placements in a row never give away the same memory.
- */
+/** What each node has given away. */
 export function occupancyOf(vms: Iterable<PlacementVm>): Map<string, Occupancy> {
   const occupancy = new Map<string, Occupancy>();
-  for (const { spec, status } of vms) {
-    const owner = status?.owner ?? null;
-    if (owner !== null) hold(at(occupancy, owner), spec);
-    if (spec.node !== owner && wantsToRun(spec) && !endedByItself(spec, status)) hold(at(occupancy, spec.node), spec);
-    at(occupancy, spec.node).provisionedMib += spec.memoryMib;
-  }
+  for (const vm of vms) addShares(occupancy, vm);
   return occupancy;
+}
+
+/** Adds what a VM takes. The sums that were there are replaced, not changed, so that a copy of the map is a copy of the sums. */
+export function addShares(occupancy: Map<string, Occupancy>, vm: PlacementVm): void {
+  for (const share of sharesOf(vm)) occupancy.set(share.node, sum(occupancy.get(share.node) ?? EMPTY, share, 1));
+}
+
+/** Takes away what was added for the VM when it was just so. A node of which nothing is left is forgotten. */
+export function subtractShares(occupancy: Map<string, Occupancy>, vm: PlacementVm): void {
+  for (const share of sharesOf(vm)) {
+    const rest = sum(occupancy.get(share.node) ?? EMPTY, share, -1);
+    if (rest.vms === 0 && rest.provisionedMib === 0) occupancy.delete(share.node);
+    else occupancy.set(share.node, rest);
+  }
+}
+
+/**
+ * What one VM takes of each node that it has to do with. A VM on its way counts at both ends: at its owner, where it still is, and at
+ * its place, where it will be, so that two placements in a row never give away the same memory.
+ */
+export function sharesOf({ spec, status }: PlacementVm): readonly Share[] {
+  const { node, memoryMib, vcpus } = spec;
+  const owner = status?.owner ?? null;
+  const held = { memoryMib, vcpus, vms: 1 };
+  const isHeld = node === owner || (wantsToRun(spec) && !endedByItself(spec, status));
+  const place = { node, ...(isHeld ? held : NOTHING), provisionedMib: memoryMib };
+  return owner === null || owner === node ? [place] : [place, { node: owner, ...held, provisionedMib: 0 }];
+}
+
+function sum(held: Occupancy, share: Occupancy, sign: 1 | -1): Occupancy {
+  return {
+    memoryMib: held.memoryMib + sign * share.memoryMib,
+    vcpus: held.vcpus + sign * share.vcpus,
+    vms: held.vms + sign * share.vms,
+    provisionedMib: held.provisionedMib + sign * share.provisionedMib,
+  };
 }
 
 /** The request to run was answered and the guest has ended since. */
 function endedByItself(spec: VmSpec, status: VmStatus | undefined): boolean {
   if (status === undefined || status.owner !== null || status.powerGeneration < spec.power.generation) return false;
   return status.phase.kind === 'stopped' || status.phase.kind === 'failed';
-}
-
-/** Changed in place: this runs once per VM of the cluster for each placement. */
-function at(occupancy: Map<string, Occupancy>, node: string): Occupancy {
-  const held = occupancy.get(node);
-  if (held !== undefined) return held;
-  const fresh = { ...EMPTY };
-  occupancy.set(node, fresh);
-  return fresh;
-}
-
-function hold(held: Occupancy, { memoryMib, vcpus }: VmSpec): void {
-  held.memoryMib += memoryMib;
-  held.vcpus += vcpus;
-  held.vms += 1;
 }
 
 /** The best node for the VM by the selector, or why each node was passed over. Ties go to the first name. */

@@ -8,6 +8,8 @@ export interface FetcherOptions {
   readonly fetch: (key: string) => Promise<void>;
   /** @returns true when the key shall be fetched again after `retryMs`. */
   readonly failed: (key: string, error: unknown) => boolean;
+  /** The key was fetched and nobody has asked for it since, or it was given up. Not told of what `stop` made it forget. */
+  readonly ended: (key: string) => void;
 }
 
 /**
@@ -43,6 +45,11 @@ export class Fetcher {
     this.#retries.clear();
   }
 
+  /** What is asked for and has not ended. */
+  pending(): readonly string[] {
+    return [...this.#queued, ...this.#inFlight, ...this.#retries.keys()];
+  }
+
   request(key: string): void {
     if (this.#inFlight.has(key)) {
       this.#again.add(key);
@@ -75,6 +82,7 @@ export class Fetcher {
     this.#inFlight.delete(key);
     if (this.#again.delete(key)) this.#queued.add(key);
     else if (retry) this.#retryLater(key);
+    else this.#options.ended(key);
     this.#pump();
   }
 

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { VirtualClock } from '../../test/support/virtual-clock.ts';
 import { silentLogger, type Logger } from '../log.ts';
@@ -197,4 +197,112 @@ test('a stopped mirror watches nothing, fails its waits and can be started again
   expect(changes).toEqual([]);
   await mirror.start(never);
   expect(mirror.get('vm', 'a')?.doc.size).toBe(1);
+});
+
+describe('caughtUp', () => {
+  const limit = { timeoutMs: 60_000 };
+
+  /** Whether a call has ended. */
+  function followed(call: Promise<unknown>): { ended: boolean } {
+    const state = { ended: false };
+    void call.then(() => (state.ended = true));
+    return state;
+  }
+
+  async function loaded(latencyMs: () => number, names: readonly string[] = []) {
+    const cluster = await aCluster(silentLogger, latencyMs);
+    const { clock, writer, mirror } = cluster;
+    const writing = Promise.all(names.map((name) => writer.create(`/spec/vm/${name}`, { name, size: 0 })));
+    await clock.advance(1_000);
+    await writing;
+    const starting = mirror.start(never);
+    await clock.advance(10_000);
+    await starting;
+    return cluster;
+  }
+
+  test('resolves at once when nothing is to be read', async () => {
+    const { clock, mirror } = await loaded(() => 5, ['a']);
+    const call = followed(mirror.caughtUp(limit));
+    await clock.settle();
+    expect(call.ended).toBe(true);
+  });
+
+  test('waits for a document of whose change the watch has told', async () => {
+    const { clock, writer, mirror } = await loaded(() => 5, ['a']);
+    void writer.update('/spec/vm/a', { name: 'a', size: 1 }, 0);
+    // 5 ms to the ensemble, 5 ms for the watch, 10 ms for the read.
+    await clock.advance(10);
+    const call = followed(mirror.caughtUp(limit));
+    await clock.advance(9);
+    expect(call.ended).toBe(false);
+    await clock.advance(1);
+    expect(call.ended).toBe(true);
+    expect(mirror.get('vm', 'a')?.doc.size).toBe(1);
+  });
+
+  test('waits for a new document that so far only the list knows', async () => {
+    const { clock, writer, mirror } = await loaded(() => 5);
+    void writer.create('/spec/vm/a', { name: 'a', size: 1 });
+    await clock.advance(10);
+    const call = followed(mirror.caughtUp(limit));
+    await clock.advance(19);
+    expect(call.ended).toBe(false);
+    await clock.advance(1);
+    expect(call.ended).toBe(true);
+    expect(mirror.get('vm', 'a')?.doc.size).toBe(1);
+  });
+
+  test('waits for a new document in a large list, which is listed again only after a rest', async () => {
+    const names = Array.from({ length: 1_000 }, (_, index) => `v${index}`);
+    const { clock, writer, mirror } = await loaded(() => 5, names);
+    void writer.create('/spec/vm/first', { name: 'a', size: 1 });
+    void writer.create('/spec/vm/second', { name: 'a', size: 2 });
+    await clock.advance(25);
+    void writer.create('/spec/vm/third', { name: 'a', size: 3 });
+    await clock.advance(10);
+    expect(mirror.get('vm', 'third')).toBeUndefined();
+    let sizeAtEnd: number | undefined;
+    const call = followed(mirror.caughtUp(limit).then(() => (sizeAtEnd = mirror.get('vm', 'third')?.doc.size)));
+    await clock.advance(1_100);
+    expect(call.ended).toBe(true);
+    expect(sizeAtEnd).toBe(3);
+  });
+
+  test('does not wait for changes that come later, however many', async () => {
+    const { clock, writer, mirror } = await loaded(() => 5, ['a', 'b']);
+    void writer.update('/spec/vm/a', { name: 'a', size: 1 }, 0);
+    await clock.advance(10);
+    const call = followed(mirror.caughtUp(limit));
+    void writer.update('/spec/vm/b', { name: 'b', size: 1 }, 0);
+    await clock.advance(10);
+    expect(call.ended).toBe(true);
+    expect(mirror.get('vm', 'b')?.doc.size).toBe(0);
+  });
+
+  test('waits for the reload when the connection is lost meanwhile', async () => {
+    const { clock, zookeeper, writer, mirror } = await loaded(() => 5, ['a']);
+    void writer.update('/spec/vm/a', { name: 'a', size: 1 }, 0);
+    await clock.advance(10);
+    const call = followed(mirror.caughtUp(limit));
+    zookeeper.partition('reader');
+    await clock.advance(1_000);
+    expect(call.ended).toBe(false);
+    zookeeper.heal('reader');
+    await clock.advance(100);
+    expect(call.ended).toBe(true);
+    expect(mirror.get('vm', 'a')?.doc.size).toBe(1);
+  });
+
+  test('is bounded, and ends with the mirror', async () => {
+    const { clock, zookeeper, mirror } = await loaded(() => 5, ['a']);
+    zookeeper.partition('reader');
+    const codes: unknown[] = [];
+    for (const timeoutMs of [100, 10_000]) mirror.caughtUp({ timeoutMs }).catch((error: unknown) => codes.push(error));
+    await clock.advance(100);
+    expect(codes).toMatchObject([{ code: 'timeout' }]);
+    await mirror.stop();
+    await clock.settle();
+    expect(codes).toMatchObject([{ code: 'timeout' }, { code: 'cancelled' }]);
+  });
 });

@@ -22,6 +22,9 @@ const LIST_LARGE = 1_000;
 const LIST_REST_FACTOR = 2;
 const LIST_REST_MAX_MS = 1_000;
 
+/** What `caughtUp` waits on; the waits on documents are by path. */
+const CAUGHT_UP = 'caught up';
+
 /** Only enqueues: it is called in the middle of the mirror's own work. */
 export type ChangeListener<K extends string> = (kind: K, id: string) => void;
 
@@ -51,6 +54,8 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   readonly #unread = new Set<string>();
   /** Folders whose list was just read, and whether they changed since. */
   readonly #resting = new Map<string, { readonly timer: Timer; changed: boolean }>();
+  /** For each call of `caughtUp` what it still waits for. */
+  readonly #fences = new Set<Set<string>>();
   #loading: { resolve: () => void; reject: (error: AppError) => void } | undefined;
   #unlisten: (() => void) | undefined;
   #started: Promise<void> | undefined;
@@ -71,6 +76,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
       retryMs: RETRY_MS,
       fetch: (path) => this.#fetch(path),
       failed: (path, error) => this.#failed(path, error),
+      ended: (path) => this.#ended(path),
     });
   }
 
@@ -84,8 +90,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   async stop(): Promise<void> {
     this.#unlisten?.();
     this.#unlisten = undefined;
-    this.#fetcher.stop();
-    this.#endRests();
+    this.#stopFetching();
     const stopped = new AppError('cancelled', 'mirror was stopped');
     this.#waiters.fail(stopped);
     this.#loading?.reject(stopped);
@@ -135,6 +140,23 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     const wait = this.#waiters.wait(path, satisfied, limit);
     if (this.#unlisten !== undefined) this.#fetcher.request(path);
     await wait;
+  }
+
+  /**
+   * Resolves when the mirror is fresh and all is read that it was told of before the call, and what the lists among that bring.
+   * @throws AppError 'timeout', 'cancelled'.
+   */
+  async caughtUp(limit: WaitLimit): Promise<void> {
+    const lists = [...this.#resting].filter(([, { changed }]) => changed).map(([root]) => root);
+    const fence = new Set([...this.#fetcher.pending(), ...lists]);
+    const satisfied = (): boolean => fence.size === 0 && this.#staleSince === undefined;
+    if (satisfied()) return;
+    this.#fences.add(fence);
+    try {
+      await this.#waiters.wait(CAUGHT_UP, satisfied, limit);
+    } finally {
+      this.#fences.delete(fence);
+    }
   }
 
   onChange(listener: ChangeListener<K>): () => void {
@@ -193,8 +215,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
 
   /** Lists every folder and reads every document that is held; what is new follows from the lists. */
   #reload(): void {
-    this.#fetcher.stop();
-    this.#endRests();
+    this.#stopFetching();
     this.#unread.clear();
     for (const { kind, collection } of this.#collections.values()) {
       this.#unread.add(collection.root);
@@ -219,7 +240,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     if (names.length >= LIST_LARGE) this.#rest(collection.root, (this.#clock.monotonicMs() - beganMs) * LIST_REST_FACTOR);
     for (const id of collection.differences(names)) {
       const path = collection.pathOf(id);
-      if (this.#unread.has(collection.root)) this.#unread.add(path);
+      for (const waited of [this.#unread, ...this.#fences]) if (waited.has(collection.root)) waited.add(path);
       this.#fetcher.request(path);
     }
   }
@@ -234,9 +255,12 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     this.#resting.set(root, { timer, changed: false });
   }
 
-  #endRests(): void {
+  /** Forgets what was to be read; a reload follows, after which the mirror is fresh. */
+  #stopFetching(): void {
+    this.#fetcher.stop();
     for (const { timer } of this.#resting.values()) timer.cancel();
     this.#resting.clear();
+    for (const fence of this.#fences) fence.clear();
   }
 
   async #fetchDocument(kind: K, collection: Collection, id: string): Promise<void> {
@@ -267,9 +291,15 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     if (this.#staleSince !== undefined) {
       this.#staleSince = undefined;
       for (const listener of this.#freshnessListeners) listener(true);
+      this.#waiters.check(CAUGHT_UP);
     }
     this.#loading?.resolve();
     this.#loading = undefined;
+  }
+
+  #ended(path: string): void {
+    for (const fence of this.#fences) fence.delete(path);
+    if (this.#fences.size > 0) this.#waiters.check(CAUGHT_UP);
   }
 
   #onSession(state: SessionState): void {
@@ -277,7 +307,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
       this.#reload();
       return;
     }
-    this.#fetcher.stop();
+    this.#stopFetching();
     this.#setStale();
   }
 

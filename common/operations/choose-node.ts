@@ -1,10 +1,10 @@
-import { occupancyOf, place, reasonAgainst, type Placement, type PlacementNode, type PlacementVm } from '../domain/placement.ts';
+import { place, reasonAgainst, type Placement, type PlacementNode } from '../domain/placement.ts';
 import { AppError } from '../errors.ts';
-import { nodeName, type NodeName, type VmId } from '../ids.ts';
+import { nodeName, type NodeName } from '../ids.ts';
 import type { Selector, VmSpec } from '../schema/vm.ts';
 import type { ClusterMirror, OperationContext } from './context.ts';
 
-type Context = Pick<OperationContext, 'mirror' | 'placement'>;
+type Context = Pick<OperationContext, 'mirror' | 'occupancy' | 'placement'>;
 
 export interface NodeChoice {
   vm: Pick<VmSpec, 'uuid' | 'memoryMib' | 'nodeLimit' | 'selector'>;
@@ -42,20 +42,15 @@ export function reasonAgainstNode(context: Context, choice: NodeChoice & { wante
 }
 
 function placementRequest(context: Context, choice: NodeChoice): Parameters<typeof place>[0] {
-  const { mirror, placement } = context;
+  const { mirror, occupancy, placement } = context;
   return {
     vm: choice.vm,
     nodes: placementNodes(mirror),
-    occupancy: occupancyOf(othersThan(mirror, choice.vm.uuid)),
+    occupancy: occupancy.without(choice.vm.uuid),
     selector: choice.selector ?? choice.vm.selector ?? placement.selector,
     reserveMib: placement.reserveMib,
     exclude: choice.exclude ?? [],
   };
-}
-
-function* othersThan(mirror: ClusterMirror, uuid: VmId): Generator<PlacementVm> {
-  const statuses = mirror.all('vm-status');
-  for (const { doc } of mirror.all('vm').values()) if (doc.uuid !== uuid) yield { spec: doc, status: statuses.get(doc.uuid)?.doc };
 }
 
 function placementNodes(mirror: ClusterMirror): PlacementNode[] {

@@ -1,9 +1,11 @@
-import { occupancyOf, wantsToRun, type PlacementVm } from '../domain/placement.ts';
+import { occupancyOf, wantsToRun, type Occupancy, type PlacementVm } from '../domain/placement.ts';
 import { AppError, isAppError } from '../errors.ts';
 import type { Versioned } from '../schema/resources.ts';
 import type { VmSpec } from '../schema/vm.ts';
 import type { OperationContext } from './context.ts';
-import { readResource } from './update-resource.ts';
+
+/** Reading what is under way takes a round trip, a reload after a lost connection seconds; after this the write stands unconfirmed. */
+const CATCH_UP_LIMIT_MS = 2_000;
 
 /**
  * Two processes may give the last room of a node away at once, each by a mirror that lacks the other's write. So whoever has placed
@@ -12,39 +14,44 @@ import { readResource } from './update-resource.ts';
  * @throws AppError 'no-resource' when what was decided before leaves no room; `stepBack` has been carried out then.
  */
 export async function confirmPlace(context: OperationContext, placed: Versioned<VmSpec>, stepBack: () => Promise<void>): Promise<void> {
-  if (!wantsToRun(placed.doc) || !(await catchUp(context, placed.id)) || hasRoom(context, placed)) return;
+  if (!wantsToRun(placed.doc) || !(await catchUp(context)) || hasRoom(context, placed)) return;
   await stepBack();
   throw new AppError('no-resource', 'the room on the node was given away at the same time', { vm: placed.doc.name, node: placed.doc.node });
 }
 
 /**
- * After a sync every watch has told of what was written before, and the mirror has asked for it; answers of one session come in order
- * (ZooKeeper Programmer's Guide, "Consistency Guarantees"), so one more read ends after those.
- * @returns false when the store cannot say; the write stands.
+ * Waits until the mirror has every write before the one that was just answered. The watches of those have told of them by now: they are
+ * "ordered with respect to other events, other watches, and asynchronous replies" (ZooKeeper Programmer's Guide, "What ZooKeeper
+ * Guarantees about Watches"), and a server answers a write when it has applied it and all before it. So what is being read is all there is.
+ * @returns false when the mirror cannot say; the write stands.
  */
-async function catchUp(context: OperationContext, uuid: string): Promise<boolean> {
+async function catchUp({ mirror }: OperationContext): Promise<boolean> {
   try {
-    await context.store.sync();
-    await readResource(context, 'vm', uuid);
+    await mirror.caughtUp({ timeoutMs: CATCH_UP_LIMIT_MS });
     return true;
   } catch (error) {
-    if (isAppError(error, 'unavailable', 'timeout', 'unknown-outcome')) return false;
+    if (isAppError(error, 'timeout', 'cancelled')) return false;
     throw error;
   }
 }
 
-function hasRoom({ mirror, placement }: OperationContext, placed: Versioned<VmSpec>): boolean {
-  const { node } = placed.doc;
+function hasRoom(context: OperationContext, placed: Versioned<VmSpec>): boolean {
+  const { mirror, occupancy, placement } = context;
+  const { node, uuid, memoryMib } = placed.doc;
   const totalMib = mirror.get('node-status', node)?.doc.statistics.memoryTotalMib;
   if (totalMib === undefined) return true;
-  const statuses = mirror.all('vm-status');
-  const earlier = function* (): Generator<PlacementVm> {
-    for (const { doc, modifiedZxid } of mirror.all('vm').values()) {
-      const status = statuses.get(doc.uuid)?.doc;
-      const arrives = status?.owner === node || (status?.phase.kind === 'migrating' && status.phase.target === node);
-      if (doc.uuid !== placed.doc.uuid && (arrives || modifiedZxid < placed.modifiedZxid)) yield { spec: doc, status };
-    }
-  };
-  const heldMib = occupancyOf(earlier()).get(node)?.memoryMib ?? 0;
-  return heldMib + placed.doc.memoryMib <= totalMib - placement.reserveMib;
+  const roomMib = totalMib - placement.reserveMib - memoryMib;
+  const fits = (held: ReadonlyMap<string, Occupancy>): boolean => (held.get(node)?.memoryMib ?? 0) <= roomMib;
+  // What was decided before is part of what is held now.
+  return fits(occupancy.without(uuid)) || fits(occupancyOf(decidedBefore(context, placed)));
+}
+
+/** The VMs that were placed before, or are at the node by now. Looks at every VM. */
+function* decidedBefore({ mirror }: OperationContext, placed: Versioned<VmSpec>): Generator<PlacementVm> {
+  const { node, uuid } = placed.doc;
+  for (const { doc, modifiedZxid } of mirror.all('vm').values()) {
+    const status = mirror.get('vm-status', doc.uuid)?.doc;
+    const arrives = status?.owner === node || (status?.phase.kind === 'migrating' && status.phase.target === node);
+    if (doc.uuid !== uuid && (arrives || modifiedZxid < placed.modifiedZxid)) yield { spec: doc, status };
+  }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
-import type { PlacementPolicy } from '../domain/placement.ts';
+import type { Occupancy, PlacementPolicy } from '../domain/placement.ts';
+import type { VmId } from '../ids.ts';
 import type { Doc, MirroredKind, Versioned } from '../schema/resources.ts';
 import type { Store } from '../store/store.ts';
 
@@ -9,13 +10,25 @@ export interface ClusterMirror {
   all<K extends MirroredKind>(kind: K): ReadonlyMap<string, Versioned<Doc<K>>>;
   /** Resolves when the mirror holds at least this version, or the document is gone. Fails with 'timeout'. */
   waitFor(kind: MirroredKind, id: string, version: number | 'gone', limit: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
+  /**
+   * Resolves when all is read that the mirror was told of before the call, and what the lists among it bring.
+   * Fails with 'timeout' and 'cancelled'.
+   */
+  caughtUp(limit: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
   staleForMs(): number;
+}
+
+/** What each node has given away, by the mirror as it is now. */
+export interface ClusterOccupancy {
+  /** @param uuid a VM that is not counted, because its own place is what is looked for. */
+  without(uuid: VmId): ReadonlyMap<string, Occupancy>;
 }
 
 /** What every operation works with. */
 export interface OperationContext {
   store: Store;
   mirror: ClusterMirror;
+  occupancy: ClusterOccupancy;
   clock: Clock;
   placement: PlacementPolicy;
 }

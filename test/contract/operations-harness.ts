@@ -3,6 +3,7 @@ import { AppError, isAppError, type ErrorCode } from '../../common/errors.ts';
 import { silentLogger } from '../../common/log.ts';
 import { createMirror, type Mirror } from '../../common/mirror/mirror.ts';
 import { nodeOperations, type NodeOperations } from '../../common/operations/node.ts';
+import { OccupancyLedger } from '../../common/operations/occupancy-ledger.ts';
 import { vmOperations, type VmOperations } from '../../common/operations/vm.ts';
 import { MIRRORED, pathOf, RESOURCES, type Doc, type Kind, type MirroredKind } from '../../common/schema/resources.ts';
 import type { Store } from '../../common/store/store.ts';
@@ -72,7 +73,9 @@ export class Cluster {
     const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock: systemClock, log: silentLogger });
     await mirror.start(never);
     this.#cleanups.push(() => mirror.stop(), () => store.stop());
-    const context = { store, mirror, clock: systemClock, placement: { selector: 'mem', reserveMib: 512 } } as const;
+    const occupancy = new OccupancyLedger(mirror);
+    occupancy.start();
+    const context = { store, mirror, occupancy, clock: systemClock, placement: { selector: 'mem', reserveMib: 512 } } as const;
     return { store, lossy, mirror, vms: vmOperations(context), nodes: nodeOperations(context) };
   }
 

@@ -4,6 +4,7 @@ import { vmId, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { createMirror, type Mirror } from '../../common/mirror/mirror.ts';
 import { nodeOperations, type NodeOperations } from '../../common/operations/node.ts';
+import { OccupancyLedger } from '../../common/operations/occupancy-ledger.ts';
 import { vmOperations, type VmOperations } from '../../common/operations/vm.ts';
 import { MIRRORED, RESOURCES } from '../../common/schema/resources.ts';
 import { migrationMethod, selector, type VmSpec } from '../../common/schema/vm.ts';
@@ -139,7 +140,9 @@ export class SimulatedCluster {
     const log = this.#logger(name);
     const store = new MemoryStore({ zookeeper: this.zookeeper, clock: this.clock, name });
     const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock: this.clock, log });
-    const context = { store, mirror, clock: this.clock, placement: { selector: 'mem', reserveMib: 0 } } as const;
+    const occupancy = new OccupancyLedger(mirror);
+    occupancy.start();
+    const context = { store, mirror, occupancy, clock: this.clock, placement: { selector: 'mem', reserveMib: 0 } } as const;
     const client = { mirror, vm: vmOperations(context), node: nodeOperations(context) };
     this.#clients.set(name, client);
     const never = new AbortController().signal;
