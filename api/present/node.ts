@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { shownCoordinatorState, shownDomainsState } from '../../common/domain/node-state.ts';
 import type { DaemonState, NodeStatus } from '../../common/schema/node.ts';
+import { PRIMARY_WISH_ID } from '../../common/schema/resources.ts';
 import type { ApiMirror } from '../cluster.ts';
 
 /** One node as clients see it. */
@@ -36,12 +38,13 @@ export const nodeDomainStateView = nodeView.pick({ name: true, domain_state: tru
 
 /** The node as its daemon last described it; `dead` when the daemon said that it was at work and its session is gone. */
 export function presentNode(mirror: ApiMirror, name: string): NodeView {
+  const spec = mirror.get('node', name)?.doc;
   const status = mirror.get('node-status', name)?.doc;
   return {
     name,
     daemon_state: shownDaemonState(mirror, name),
-    coordinator_state: status?.coordinatorState ?? 'client',
-    domain_state: status?.domains.state ?? 'flushed',
+    coordinator_state: shownCoordinatorState(status, mirror.get('primary-wish', PRIMARY_WISH_ID)?.doc),
+    domain_state: spec === undefined ? 'flushed' : shownDomainsState(spec, status),
     health: 'N/A',
     health_plugins: [],
     health_details: [],

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { readDomainFacts, type DomainFacts } from '../../common/domain/domain-xml.ts';
-import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
+import { isMoveUnderWay, shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { isAppError } from '../../common/errors.ts';
 import { tag, type VmSpec } from '../../common/schema/vm.ts';
 import { migrationProgress, type VmStatus } from '../../common/schema/vm-status.ts';
@@ -52,7 +52,8 @@ const vmStatusView = z.object({
   migration_progress: migrationProgress.nullable(),
   last_migration: z
     .object({ from: z.string(), to: z.string(), outcome: z.string(), error: z.string().nullable(), elapsed_ms: z.int() })
-    .nullable(),
+    .nullable()
+    .describe('How the last one ended; null while one is under way.'),
   profile: z.string().nullable(),
   tags: z.array(tag.extend({ type: z.literal('user') })),
 });
@@ -99,20 +100,26 @@ export const vmMetaView = vmView.pick({
 /** The part of a VM's view that its status and metadata decide. */
 export function presentVmStatus(spec: VmSpec, status: VmStatus | undefined): z.infer<typeof vmStatusView> {
   const phase = status?.phase;
-  const last = status?.lastMigration ?? null;
+  const last = isMoveUnderWay(status) ? null : (status?.lastMigration ?? null);
   return {
     name: spec.name,
     uuid: spec.uuid,
     state: shownVmState(spec, status),
     node: shownNode(spec, status),
     ...presentHome(spec),
-    failed_reason: phase?.kind === 'failed' ? phase.reason : '',
+    failed_reason: failedReason(spec, status),
     ...presentVmRules(spec),
     migration_target: phase?.kind === 'migrating' ? phase.target : null,
     migration_progress: phase?.kind === 'migrating' ? phase.progress : null,
     last_migration: last && { from: last.from, to: last.to, outcome: last.outcome, error: last.error, elapsed_ms: last.elapsedMs },
     tags: presentTags(spec),
   };
+}
+
+/** Why it does not run; a removal that its node has not carried out yet is told here, because no state that clients know says it. */
+function failedReason(spec: VmSpec, status: VmStatus | undefined): string {
+  if (spec.deletion !== null) return 'the VM is being removed';
+  return status?.phase.kind === 'failed' ? status.phase.reason : '';
 }
 
 export function presentHome(spec: VmSpec): { last_node: string; migrated: string } {

@@ -28,6 +28,15 @@ export function taskRoutes(deps: { mirror: ApiMirror }): Route[] {
     }),
     route({
       method: 'GET',
+      path: '/provisioner/status',
+      summary: 'List the jobs of the provisioner (none yet)',
+      description: 'The older command line asks for them before it changes the primary.',
+      values: z.object({}),
+      reply: { code: 200, schema: taskListView.omit({ tasks: true }) },
+      handle: () => ok({ active: {}, reserved: {}, scheduled: {} }),
+    }),
+    route({
+      method: 'GET',
       path: '/task/:task',
       pathAliases: ['/tasks/:task'],
       summary: 'Show a task',

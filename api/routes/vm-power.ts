@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isMoving, shownNode, shownVmState } from '../../common/domain/vm-state.ts';
+import { isMoveUnderWay, isMoving, shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { AppError } from '../../common/errors.ts';
 import type { VmSpec } from '../../common/schema/vm.ts';
 import type { VmStatus } from '../../common/schema/vm-status.ts';
@@ -135,8 +135,9 @@ function place(deps: VmRouteDeps, uuid: VmSpec['uuid'], values: PlaceValues): Pr
 async function placeReached(deps: VmRouteDeps, asked: VmSpec, call: Call): Promise<void> {
   await waitForChange(waitOf(deps, `the migration of VM ${asked.name}`, call), () => {
     const { spec, status } = current(deps, asked);
-    const last = status?.lastMigration;
-    if (last?.generation === asked.placement.generation && (last.outcome === 'failed' || last.outcome === 'aborted')) {
+    const last = status?.lastMigration?.generation === asked.placement.generation ? status.lastMigration : undefined;
+    if (last !== undefined && isMoveUnderWay(status)) return undefined;
+    if (last?.outcome === 'failed' || last?.outcome === 'aborted') {
       throw new AppError(last.outcome === 'failed' ? 'component' : 'state', `the migration ${last.outcome}`, { vm: spec.name, why: last.error ?? undefined });
     }
     if (spec.placement.generation !== asked.placement.generation) throw superseded(asked);

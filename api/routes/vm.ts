@@ -27,7 +27,7 @@ interface Filter {
 
 /** The words that `state` may be filtered by: all that existing clients know; some of them occur with later issues only. */
 const STATE_WORDS = [
-  'start', 'restart', 'shutdown', 'stop', 'disable', 'fail', 'migrate', 'unmigrate', 'provision', 'import', 'restore', 'mirror', 'delete',
+  'start', 'restart', 'shutdown', 'stop', 'disable', 'fail', 'migrate', 'unmigrate', 'provision', 'import', 'restore', 'mirror',
 ] as const;
 
 function listRoute(deps: VmRouteDeps): Route {

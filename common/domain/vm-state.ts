@@ -2,13 +2,13 @@ import type { VmSpec } from '../schema/vm.ts';
 import type { VmStatus } from '../schema/vm-status.ts';
 
 /** The state words that existing clients know. */
-export type ShownVmState = 'start' | 'restart' | 'shutdown' | 'stop' | 'disable' | 'fail' | 'migrate' | 'delete';
+export type ShownVmState = 'start' | 'restart' | 'shutdown' | 'stop' | 'disable' | 'fail' | 'migrate';
 
 const SHUTTING_DOWN = { stop: 'shutdown', start: 'restart', relocate: 'migrate' } as const;
 
 /** One word for people and clients, from what was asked and what is. */
 export function shownVmState(spec: VmSpec, status: VmStatus | undefined): ShownVmState {
-  if (spec.deletion !== null) return 'delete';
+  if (spec.deletion !== null) return 'stop';
   if (status === undefined || status.powerGeneration < spec.power.generation) return requested(spec, status);
   switch (status.phase.kind) {
     case 'failed':
@@ -51,6 +51,12 @@ export function shownNode(spec: VmSpec, status: VmStatus | undefined): string {
 /** A guest of this VM runs, or is about to, somewhere. */
 export function isOwned(status: VmStatus | undefined): boolean {
   return (status?.owner ?? null) !== null;
+}
+
+/** Its owner has begun to move it and has not said how that ended; until then `lastMigration` is what a restarted daemon would find. */
+export function isMoveUnderWay(status: VmStatus | undefined): boolean {
+  const phase = status?.phase;
+  return phase?.kind === 'migrating' || phase?.kind === 'relocating' || (phase?.kind === 'shutting-down' && phase.next === 'relocate');
 }
 
 /** The VM is on its way from its owner to another node. */

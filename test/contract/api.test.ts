@@ -101,6 +101,7 @@ describe('general', () => {
     expect((await ask('/task')).body).toEqual([one]);
     expect((await ask('/tasks')).body.active.hv1[0]).toMatchObject({ id: 'flush-hv1-2', name: 'flush', args: '[]' });
     expect((await ask('/task/none')).code).toBe(404);
+    expect((await ask('/provisioner/status')).body).toEqual({ active: {}, reserved: {}, scheduled: {} });
     await drop(api, 'task', 'flush-hv1-2');
   });
 });
@@ -129,6 +130,7 @@ describe('nodes', () => {
     const answer = await ask('/node/hv2/domain-state', { query: { [name]: 'flush' }, method: 'POST' });
     expect([answer.code, answer.body.task_id]).toEqual([200, `flush-hv2-${generation + 1}`]);
     expect(api.api.mirror.get('node', 'hv2')?.doc.domains).toEqual({ wish: 'flush', generation: generation + 1 });
+    expect((await ask('/node/hv2/domain-state')).body).toEqual({ name: 'hv2', domain_state: 'flush' });
     expect(api.api.mirror.get('task', answer.body.task_id)?.doc).toMatchObject({ kind: 'flush', requestedBy: 'tests' });
     await drop(api, 'task', answer.body.task_id);
   });
@@ -150,6 +152,8 @@ describe('nodes', () => {
   test('the primary can be handed over; a node that is absent, dead or no coordinator is refused', async () => {
     expect((await ask('/node/hv2/coordinator-state', { form: { 'coordinator-state': 'primary' } })).code).toBe(200);
     expect(api.api.mirror.get('primary-wish', 'cluster')?.doc).toMatchObject({ node: 'hv2', avoid: null });
+    const states = (await ask('/node')).body.map((one: { coordinator_state: string }) => one.coordinator_state);
+    expect(states).toEqual(['relinquish', 'takeover', 'secondary']);
     expect((await ask('/node/hv3/coordinator-state', { form: { state: 'primary' } })).code).toBe(510);
     expect((await ask('/node/hv9/coordinator-state', { form: { state: 'primary' } })).code).toBe(510);
     expect((await ask('/node/hv1/coordinator-state', { form: { state: 'client' } })).body.message).toContain('state');
@@ -270,6 +274,37 @@ describe('VMs', () => {
     const { generation } = specOf(WEB1).placement;
     await putVmStatus(api, WEB1, { lastMigration: { generation, from: aNodeName('hv1'), to: aNodeName('hv2'), outcome: 'failed', error: 'no route', elapsedMs: 9 } });
     expect([(await moved).code, (await moved).body.message]).toEqual([510, expect.stringContaining('no route')]);
+  });
+
+  test('a migration that is under way is neither over nor shown as a failure, and its wait ends with it', async () => {
+    const moved = ask('/vm/web1/node', { form: { action: 'migrate', node: 'hv2', wait: 'True' } });
+    await until(() => specOf(WEB1).node === 'hv2', 5_000);
+    const { generation } = specOf(WEB1).placement;
+    const [from, to] = [aNodeName('hv1'), aNodeName('hv2')];
+    // What its owner writes before it begins, for the daemon after it.
+    const begun = { generation, from, to, outcome: 'failed', error: 'interrupted', elapsedMs: 0 } as const;
+    await putVmStatus(api, WEB1, { phase: { kind: 'migrating', target: to, progress: null }, lastMigration: begun });
+    expect((await ask('/vm/web1')).body).toMatchObject({ state: 'migrate', migration_target: 'hv2', last_migration: null });
+    await putVmStatus(api, WEB1, { owner: to, epoch: 2, lastMigration: { ...begun, outcome: 'live', error: null } });
+    expect([(await moved).code, (await moved).body.message]).toEqual([200, 'VM web1 is on node hv2']);
+    expect((await ask('/vm/web1')).body).toMatchObject({ last_migration: { outcome: 'live', error: null } });
+  });
+
+  test('a migration that fell back to a shutdown has not failed for who waits for it', async () => {
+    const moved = ask('/vm/web1/node', { form: { action: 'migrate', node: 'hv2', wait: 'True' } });
+    await until(() => specOf(WEB1).node === 'hv2', 5_000);
+    const { generation } = specOf(WEB1).placement;
+    const [from, to] = [aNodeName('hv1'), aNodeName('hv2')];
+    const failed = { generation, from, to, outcome: 'failed', error: 'no route', elapsedMs: 9 } as const;
+    await putVmStatus(api, WEB1, { phase: { kind: 'shutting-down', sinceMs: 0, next: 'relocate' }, lastMigration: failed });
+    await putVmStatus(api, WEB1, { owner: null, epoch: 2, phase: { kind: 'relocating' }, lastMigration: failed });
+    await putVmStatus(api, WEB1, { owner: to, epoch: 3, lastMigration: { ...failed, outcome: 'shutdown' } });
+    expect((await moved).code).toBe(200);
+  });
+
+  test('a VM that is being removed shows a state that every client knows, and why', async () => {
+    await put(api, 'vm', WEB1, { ...specOf(WEB1), deletion: { disks: false } });
+    expect((await ask('/vm/web1')).body).toMatchObject({ state: 'stop', failed_reason: 'the VM is being removed' });
   });
 
   test('rules are changed one by one, and cleared', async () => {
