@@ -155,15 +155,23 @@ function goneStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
 }
 
 function startingStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
-  if (!wantsToRun(spec.doc)) return release(spec, status, { kind: 'stopped' });
+  if (isSuperseded(spec, status)) return release(spec, status, { kind: 'stopped' });
   if (view.domain?.shutoffReason === 'crashed') return release(spec, status, { kind: 'failed', reason: 'the guest crashed while it started' });
   if (view.domain?.shutoffReason === 'shutdown') return release(spec, status, { kind: 'stopped' });
   return { kind: 'create' };
 }
 
+/**
+ * It was asked to be off, or asked something since that decides anew (off and on again, say): how this run ended is no news. We may
+ * have ended it ourselves, and libvirt calls that a crash when it was being started again.
+ */
+function isSuperseded(spec: Spec, status: VmStatus): boolean {
+  return !wantsToRun(spec.doc) || status.powerGeneration < spec.doc.power.generation;
+}
+
 /** Nobody here asked for it: the guest powered itself off, QEMU died, or the host was started again. */
 function endedByItself(view: VmView, spec: Spec, status: VmStatus): VmStep {
-  if (!wantsToRun(spec.doc)) return release(spec, status, { kind: 'stopped' });
+  if (isSuperseded(spec, status)) return release(spec, status, { kind: 'stopped' });
   switch (view.domain?.shutoffReason) {
     case 'shutdown':
     case 'destroyed':
@@ -191,7 +199,9 @@ function afterShutdown(view: VmView, spec: Spec, status: VmStatus, next: AfterSh
 /** The guest is gone from here in the middle of a migration: it runs at the target, or it is lost. */
 function departedStep(view: VmView, spec: Spec, status: VmStatus, phase: Extract<VmPhase, { kind: 'migrating' }>): VmStep {
   if (view.migration.kind === 'running') return SETTLED;
-  if (view.domain?.shutoffReason === 'crashed') return release(spec, status, { kind: 'failed', reason: 'the guest crashed during its migration' });
+  if (view.domain?.shutoffReason === 'crashed') {
+    return release(spec, status, isSuperseded(spec, status) ? { kind: 'stopped' } : { kind: 'failed', reason: 'the guest crashed during its migration' });
+  }
   const done = view.migration.kind === 'ended' && view.migration.outcome === 'done' ? view.migration : undefined;
   if (done === undefined && view.located === undefined) return { kind: 'locate-on-target', target: phase.target };
   if (done === undefined && view.located === 'absent') return writeStatus(spec, { ...status, phase: { kind: 'starting' } });

@@ -106,6 +106,7 @@ runs('an owner whose guest shall start', {
   'creates it also while the mirror is stale, because it owns it': { given: { fresh: false, status: aStatus({ phase: { kind: 'starting' } }) }, step: { kind: 'create' } },
   'waits for one that is paused': { given: { status: aStatus({ phase: { kind: 'starting' } }), domain: { state: 'paused' } }, step: recheck('the guest is starting') },
   'says that it runs': { given: { status: aStatus({ phase: { kind: 'starting' }, startedVersion: null }), domain: {} }, step: writes({ phase: { kind: 'running' }, startedVersion: 7, owner: HV1, epoch: 1 }) },
+  'says stopped, and leaves the request open, when it was asked to be off and on again': { given: { spec: asked('start', 3), status: aStatus({ phase: { kind: 'starting' } }), domain: ended('crashed') }, step: writes({ owner: null, phase: { kind: 'stopped' }, powerGeneration: 1 }) },
   'gives it up when it crashed': { given: { status: aStatus({ phase: { kind: 'starting' } }), domain: ended('crashed') }, step: writes({ owner: null, epoch: 2, phase: { kind: 'failed', reason: 'the guest crashed while it started' } }) },
   'gives it up when it shall be off meanwhile': { given: { spec: asked('stop'), status: aStatus({ phase: { kind: 'starting' } }) }, step: writes({ owner: null, phase: { kind: 'stopped' }, powerGeneration: 2 }) },
 });
@@ -149,6 +150,7 @@ runs('an owner whose guest is gone', {
   'starts it again after the host was': { given: { status: aStatus(), domain: ended('unknown') }, step: writes({ owner: HV1, epoch: 1, phase: { kind: 'starting' } }) },
   'starts it again when not even the definition is left': { given: { status: aStatus() }, step: writes({ owner: HV1, phase: { kind: 'starting' } }) },
   'leaves a start that came meanwhile unanswered, so that it is carried out': { given: { spec: asked('start', 5), status: aStatus(), domain: ended('shutdown') }, step: writes({ owner: null, powerGeneration: 1 }) },
+  'says stopped, and leaves the request open, when it was asked to be off and on again meanwhile': { given: { spec: asked('start', 3), status: aStatus(), domain: ended('crashed') }, step: writes({ owner: null, phase: { kind: 'stopped' }, powerGeneration: 1 }) },
   'says stopped when it was asked to be off': { given: { spec: asked('stop'), status: aStatus(), domain: ended('crashed') }, step: writes({ owner: null, phase: { kind: 'stopped' }, powerGeneration: 2 }) },
   'gives up what is to be removed': { given: { spec: { deletion: { disks: false } }, status: aStatus() }, step: writes({ owner: null, epoch: 2, phase: { kind: 'stopped' } }) },
 });
@@ -176,6 +178,7 @@ runs('an owner whose guest shall move', {
   'lets it go on when it does not': { given: { spec: moving, status: aStatus({ phase: migrating({ progress }) }), domain: { state: 'paused' }, located: 'absent' }, step: { kind: 'resume' } },
   'asks the target when the guest is gone from here': { given: { spec: moving, status: aStatus({ phase: migrating({ progress }) }) }, step: { kind: 'locate-on-target', target: HV2 } },
   'starts it again when it is nowhere': { given: { spec: moving, status: aStatus({ phase: migrating({ progress }) }), located: 'absent' }, step: writes({ owner: HV1, phase: { kind: 'starting' } }) },
+  'says stopped when it crashed on its way and was asked to be off': { given: { spec: { ...moving, ...asked('stop') }, status: aStatus({ phase: migrating({ progress }) }), domain: ended('crashed') }, step: writes({ owner: null, phase: { kind: 'stopped' }, powerGeneration: 2 }) },
   'says that it crashed on its way': { given: { spec: moving, status: aStatus({ phase: migrating({ progress }) }), domain: ended('crashed') }, step: writes({ owner: null, phase: { kind: 'failed', reason: 'the guest crashed during its migration' } }) },
 });
 

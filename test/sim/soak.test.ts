@@ -98,7 +98,7 @@ async function soak(seed: number): Promise<void> {
   const random = seeded(seed * 7_919);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const endings = ['source-runs', 'source-paused', 'target-runs'] as const;
-  const vms = VMS.map((name, index) => ({ name, on: NODES[index % 3], running: index < 4, memoryMib: 512, guest: { brokenSwitchOver: pick(endings), switchOverMs: 300 } }));
+  const vms = VMS.map((name, index) => ({ name, on: NODES[index % 3], running: index < 4, memoryMib: 512, guest: { brokenSwitchOver: pick(endings), switchOverMs: 300, destroyedAs: index % 2 === 0 ? ('crashed' as const) : ('destroyed' as const) } }));
   const small = { memoryMib: pick([8_192, 1_700]) };
   const cluster = new SimulatedCluster(clusterPlan.parse({ seed, nodes: { hv1: small, hv2: small, hv3: small }, vms }));
   await cluster.start();

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { wantsToRun } from '../../common/domain/placement.ts';
 import { vmId, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { createMirror, type Mirror } from '../../common/mirror/mirror.ts';
@@ -18,6 +19,7 @@ import { VirtualClock } from './virtual-clock.ts';
 export const guestBehaviour = z.strictObject({
   powerButton: z.enum(['obeys', 'ignores']).optional(),
   powerOffMs: z.number().optional(),
+  destroyedAs: z.enum(['destroyed', 'crashed']).optional(),
   startMs: z.number().optional(),
   startRefusal: z.string().nullable().optional(),
   passMs: z.number().optional(),
@@ -210,6 +212,7 @@ export class SimulatedCluster {
       if (owner !== null && on[0] !== owner) complain(spec.name, `${owner} owns it and it runs on ${on.join() || 'no host'}`);
       if (owner !== null && kind !== 'running') complain(spec.name, `it is ${kind}`);
       if (owner !== null && spec.node !== owner) complain(spec.name, `its place is ${spec.node} and ${owner} owns it`);
+      if (kind === 'failed' && !wantsToRun(spec)) complain(spec.name, 'it was asked to be off and has failed');
       if (kind === 'relocating') complain(spec.name, 'it is on its way');
       if (spec.deletion !== null) complain(spec.name, 'it is being removed');
     }

@@ -11,6 +11,8 @@ export interface GuestBehaviour {
   powerButton: 'obeys' | 'ignores';
   /** From the power button to the end. */
   powerOffMs: number;
+  /** What libvirt says of its end by force: a libvirtd that takes its guests up again may call it a crash. */
+  destroyedAs: 'destroyed' | 'crashed';
   startMs: number;
   /** What libvirt says instead of starting it. */
   startRefusal: string | null;
@@ -28,6 +30,7 @@ export interface GuestBehaviour {
 const BEHAVIOUR: GuestBehaviour = {
   powerButton: 'obeys',
   powerOffMs: 3_000,
+  destroyedAs: 'destroyed',
   startMs: 200,
   startRefusal: null,
   passMs: 2_000,

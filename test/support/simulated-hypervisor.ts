@@ -89,7 +89,7 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   destroy(uuid: VmId): Promise<void> {
-    return this.#call(async () => this.#host.end(uuid, 'destroyed'));
+    return this.#call(async () => this.#host.end(uuid, this.#host.hosts.behaviourOf(uuid).destroyedAs));
   }
 
   forget(uuid: VmId): Promise<void> {
