@@ -22,15 +22,15 @@ test('a unit between two states is neither running nor stopped', () => {
   expect(parseActiveState('')).toBe('unknown');
 });
 
-test('a systemd unit is asked, started and stopped by name', async () => {
+test('a systemd unit is asked, started and stopped by name, without a word to the unit of this daemon', async () => {
   const { run, commands } = aRun('active');
   const service = createApiService({ kind: 'systemd', unit: 'pvc-api.service' }, run);
   await service.start();
   await service.stop();
   expect(await service.state()).toBe('running');
   expect(commands).toEqual([
-    ['systemctl', 'start', '--', 'pvc-api.service'],
-    ['systemctl', 'stop', '--', 'pvc-api.service'],
+    ['systemctl', 'start', '--job-mode=ignore-dependencies', '--', 'pvc-api.service'],
+    ['systemctl', 'stop', '--job-mode=ignore-dependencies', '--', 'pvc-api.service'],
     ['systemctl', 'show', '--property=ActiveState', '--value', '--', 'pvc-api.service'],
   ]);
 });

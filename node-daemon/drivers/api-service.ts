@@ -30,6 +30,13 @@ export function parseActiveState(text: string): ApiServiceState {
   }
 }
 
+/**
+ * Both calls can come while systemd stops this daemon, at its end or the host's. Then a start that pulled the daemon in, to which the unit is
+ * bound, would cancel its stop; and the API's own stop is queued behind the daemon's, which waits for the API. Neither matters alone:
+ * what was started ends with the daemon.
+ */
+const JOB_MODE = '--job-mode=ignore-dependencies';
+
 class SystemdApiService implements ApiService {
   readonly #run: Run;
   readonly #unit: string;
@@ -40,11 +47,11 @@ class SystemdApiService implements ApiService {
   }
 
   async start(signal?: AbortSignal): Promise<void> {
-    await this.#run(['systemctl', 'start', '--', this.#unit], { timeoutMs: START_TIMEOUT_MS, signal });
+    await this.#run(['systemctl', 'start', JOB_MODE, '--', this.#unit], { timeoutMs: START_TIMEOUT_MS, signal });
   }
 
   async stop(signal?: AbortSignal): Promise<void> {
-    await this.#run(['systemctl', 'stop', '--', this.#unit], { timeoutMs: STOP_TIMEOUT_MS, signal });
+    await this.#run(['systemctl', 'stop', JOB_MODE, '--', this.#unit], { timeoutMs: STOP_TIMEOUT_MS, signal });
   }
 
   /** `systemctl show` exits with 0 for every state, also of a unit that is not installed. */

@@ -102,7 +102,7 @@ describe('the units say what the daemon counts on', () => {
   test('the API ends with the node daemon and is never started by the boot', async () => {
     const unit = await shipped('pvc-api.service');
     expect(valuesOf(unit, 'BindsTo')).toEqual(['pvcd.service']);
-    expect(valuesOf(unit, 'After').join(' ')).toContain('pvcd.service');
+    expect(valuesOf(unit, 'Before'), 'stopped after it').toEqual(['pvcd.service']);
     expect(valuesOf(unit, 'WantedBy')).toEqual([]);
   });
 
