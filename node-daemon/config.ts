@@ -9,8 +9,8 @@ const argv = z.tuple([z.string()], z.string());
 const apiService = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('none') }),
   z.strictObject({ kind: z.literal('systemd'), unit: z.string().default('pvc-api.service') }),
-  /** Argument vectors; `start` and `stop` return when it is done, both may be called twice. */
-  z.strictObject({ kind: z.literal('command'), start: argv, stop: argv }),
+  /** Argument vectors; `start` and `stop` return when it is done, both may be called twice. `status` exits with 0 when the API runs, with 3 when it does not. */
+  z.strictObject({ kind: z.literal('command'), start: argv, stop: argv, status: argv.optional() }),
 ]);
 
 /** IFNAMSIZ leaves 15 characters. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { AppError } from '../../common/errors.ts';
-import type { Command, Run } from '../../common/process.ts';
+import { run as runHere, type Command, type Run } from '../../common/process.ts';
 import { createApiService, parseActiveState } from './api-service.ts';
 
 function aRun(stdout = ''): { run: Run; commands: Command[] } {
@@ -54,4 +54,16 @@ test('after a command that failed the state is unknown', async () => {
   await service.start();
   await expect(service.stop()).rejects.toThrow('command failed');
   expect(await service.state()).toBe('unknown');
+});
+
+test.each([
+  [0, 'running'],
+  [3, 'stopped'],
+  [1, 'unknown'],
+] as const)('a status command that exits with %i says %s, whatever the last command did', async (code, expected) => {
+  const service = createApiService({ kind: 'command', start: ['/bin/true'], stop: ['/bin/true'], status: ['/bin/sh', '-c', `exit ${code}`] }, runHere);
+  await service.start();
+  expect(await service.state()).toBe(expected);
+  await service.stop();
+  expect(await service.state()).toBe(expected);
 });

@@ -1,3 +1,4 @@
+import { isAppError } from '../../common/errors.ts';
 import type { Command, Run } from '../../common/process.ts';
 import type { NodeConfig } from '../config.ts';
 
@@ -62,17 +63,28 @@ class SystemdApiService implements ApiService {
   }
 }
 
-/** Commands of the configuration; they cannot be asked, so the last one that succeeded counts. */
+/** Exit code of `systemctl is-active`, and of an init script's `status`, for what does not run. */
+const EXIT_NOT_ACTIVE = 3;
+
+interface ApiCommands {
+  start: Command;
+  stop: Command;
+  status?: Command | undefined;
+}
+
+/** Commands of the configuration. Without one that tells the state, the last one that succeeded counts. */
 class CommandApiService implements ApiService {
   readonly #run: Run;
   readonly #startCommand: Command;
   readonly #stopCommand: Command;
+  readonly #statusCommand: Command | undefined;
   #state: ApiServiceState = 'unknown';
 
-  constructor(run: Run, commands: { start: Command; stop: Command }) {
+  constructor(run: Run, commands: ApiCommands) {
     this.#run = run;
     this.#startCommand = commands.start;
     this.#stopCommand = commands.stop;
+    this.#statusCommand = commands.status;
   }
 
   async start(signal?: AbortSignal): Promise<void> {
@@ -87,8 +99,15 @@ class CommandApiService implements ApiService {
     this.#state = 'stopped';
   }
 
-  async state(): Promise<ApiServiceState> {
-    return this.#state;
+  async state(signal?: AbortSignal): Promise<ApiServiceState> {
+    if (this.#statusCommand === undefined) return this.#state;
+    try {
+      await this.#run(this.#statusCommand, { timeoutMs: QUERY_TIMEOUT_MS, signal });
+      return 'running';
+    } catch (error) {
+      if (!isAppError(error, 'component', 'timeout')) throw error;
+      return error.details['exitCode'] === EXIT_NOT_ACTIVE ? 'stopped' : 'unknown';
+    }
   }
 }
 
@@ -116,6 +135,6 @@ export function createApiService(config: NodeConfig['api_service'], run: Run): A
     case 'systemd':
       return new SystemdApiService(run, config.unit);
     case 'command':
-      return new CommandApiService(run, { start: config.start, stop: config.stop });
+      return new CommandApiService(run, { start: config.start, stop: config.stop, status: config.status });
   }
 }
