@@ -25,7 +25,7 @@ export async function confirmPlace(context: OperationContext, placed: Versioned<
  * Guarantees about Watches"), and a server answers a write when it has applied it and all before it. So what is being read is all there is.
  * @returns false when the mirror cannot say; the write stands.
  */
-async function catchUp({ mirror }: OperationContext): Promise<boolean> {
+export async function catchUp({ mirror }: Pick<OperationContext, 'mirror'>): Promise<boolean> {
   try {
     await mirror.caughtUp({ timeoutMs: CATCH_UP_LIMIT_MS });
     return true;
