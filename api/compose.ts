@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { delay, withTimeout, type Clock } from '../common/clock.ts';
+import type { PlacementPolicy } from '../common/domain/placement.ts';
 import { AppError, describeError, isAppError } from '../common/errors.ts';
 import type { Logger } from '../common/log.ts';
 import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror } from '../common/mirror/mirror.ts';
+import type { OperationContext } from '../common/operations/context.ts';
 import { nodeOperations } from '../common/operations/node.ts';
 import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { vmOperations } from '../common/operations/vm.ts';
+import { VmNameSweep } from '../common/operations/vm-name-sweep.ts';
 import { MIRRORED, RESOURCES } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { checkRoutes, createApp } from './app.ts';
@@ -68,7 +71,9 @@ export function composeApi(deps: ApiDeps): Api {
   const streams = new EventStreams({ mirror, ring, cache, clock });
   const sessions = new ClusterSessionStore({ store, clock });
   const auth = { enabled: config.pvc.api.authentication.enabled, tokens: new Tokens(config.pvc.api.authentication), limit: new LoginLimit(clock) };
-  const routes = routesOf(deps, { mirror, occupancy, cache, streams, auth });
+  const context = { store, mirror, occupancy, clock, placement: placementOf(config) };
+  const names = new VmNameSweep({ context, log, intervalMs: SWEEP_MS });
+  const routes = routesOf(deps, { mirror, context, cache, streams, auth });
   const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
   const running = new AbortController();
   let server: Listening | undefined;
@@ -86,6 +91,7 @@ export function composeApi(deps: ApiDeps): Api {
       await mirror.start(signal);
       occupancy.start();
       audit.start();
+      names.start();
       ring.start();
       cache.start();
       port = await listen(created, { host: config.pvc.api.listen_address, port: config.pvc.api.listen_port });
@@ -100,6 +106,7 @@ export function composeApi(deps: ApiDeps): Api {
       if (ending !== undefined) await closeServer(ending, { streams, clock });
       cache.stop();
       ring.stop();
+      await names.stop();
       await audit.stop();
       occupancy.stop();
       await mirror.stop();
@@ -114,15 +121,18 @@ interface Listening {
 
 interface Parts {
   mirror: ApiMirror;
-  occupancy: OccupancyLedger;
+  context: OperationContext;
   cache: VmCache;
   streams: EventStreams;
   auth: AuthRouteDeps;
 }
 
-function routesOf({ config, store, clock }: ApiDeps, { mirror, occupancy, cache, streams, auth }: Parts): Route[] {
+function placementOf(config: ApiConfig): PlacementPolicy {
   const { selector, reserve_mib } = config.pvc.placement;
-  const context = { store, mirror, occupancy, clock, placement: { selector, reserveMib: reserve_mib } };
+  return { selector, reserveMib: reserve_mib };
+}
+
+function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, streams, auth }: Parts): Route[] {
   const vmDeps = { mirror, store, vms: vmOperations(context), cache, clock };
   const working = [
     ...rootRoutes(),

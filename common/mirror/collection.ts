@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Entry } from '../store/store.ts';
-import type { MirrorEntry } from './resource-table.ts';
+import type { MirrorEntry, ResourceTable } from './resource-table.ts';
 
 /** What a document just read did to the collection. */
 export type Effect = 'changed' | 'unchanged' | 'invalid';
@@ -13,11 +13,15 @@ export class Collection {
   /** Documents that do not satisfy the schema: id to the last change that was reported. */
   readonly invalid = new Map<string, number>();
   readonly #schema: z.ZodType;
+  readonly #foundBy: string | undefined;
+  /** Value of the field `foundBy` to the ids of the documents that have it; mostly one. */
+  readonly #found = new Map<string, readonly string[]>();
 
-  constructor(kind: string, root: string, schema: z.ZodType) {
+  constructor(kind: string, { root, schema, foundBy }: ResourceTable[string]) {
     this.kind = kind;
     this.root = root;
     this.#schema = schema;
+    this.#foundBy = foundBy;
   }
 
   pathOf(id: string): string {
@@ -31,7 +35,7 @@ export class Collection {
   take(id: string, entry: Entry | undefined, report: (faults: readonly string[]) => void): Effect {
     if (entry === undefined) {
       const known = this.invalid.delete(id);
-      return this.documents.delete(id) || known ? 'changed' : 'unchanged';
+      return this.#hold(id, undefined) || known ? 'changed' : 'unchanged';
     }
     const held = this.documents.get(id);
     if (held?.modifiedZxid === entry.modifiedZxid && held.createdZxid === entry.createdZxid) return 'unchanged';
@@ -44,8 +48,13 @@ export class Collection {
     }
     this.invalid.delete(id);
     const { version, createdZxid, modifiedZxid } = entry;
-    this.documents.set(id, { id, doc: parsed.data, version, createdZxid, modifiedZxid });
+    this.#hold(id, { id, doc: parsed.data, version, createdZxid, modifiedZxid });
     return 'changed';
+  }
+
+  /** The documents whose field `foundBy` has this value, in no order. */
+  find(value: string): readonly MirrorEntry<unknown>[] {
+    return (this.#found.get(value) ?? []).flatMap((id) => this.documents.get(id) ?? []);
   }
 
   /** Ids to read after the children were listed: those not held yet, and those held that are gone. */
@@ -54,5 +63,31 @@ export class Collection {
     const missing = names.filter((name) => !this.documents.has(name) && !this.invalid.has(name));
     const gone = [...this.documents.keys(), ...this.invalid.keys()].filter((id) => !listed.has(id));
     return [...missing, ...gone];
+  }
+
+  /** @returns whether there is, or was, one. */
+  #hold(id: string, entry: MirrorEntry<unknown> | undefined): boolean {
+    const held = this.documents.get(id);
+    if (entry === undefined) this.documents.delete(id);
+    else this.documents.set(id, entry);
+    const [before, after] = [this.#valueOf(held), this.#valueOf(entry)];
+    if (before !== after) this.#move(id, before, after);
+    return entry !== undefined || held !== undefined;
+  }
+
+  #valueOf(entry: MirrorEntry<unknown> | undefined): string | undefined {
+    if (entry === undefined || this.#foundBy === undefined) return undefined;
+    const { doc } = entry;
+    const value: unknown = typeof doc === 'object' && doc !== null ? Reflect.get(doc, this.#foundBy) : undefined;
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  #move(id: string, before: string | undefined, after: string | undefined): void {
+    if (before !== undefined) {
+      const others = (this.#found.get(before) ?? []).filter((other) => other !== id);
+      if (others.length === 0) this.#found.delete(before);
+      else this.#found.set(before, others);
+    }
+    if (after !== undefined) this.#found.set(after, [...(this.#found.get(after) ?? []), id]);
   }
 }

@@ -50,6 +50,10 @@ export class Fetcher {
     return [...this.#queued, ...this.#inFlight, ...this.#retries.keys()];
   }
 
+  isInFlight(key: string): boolean {
+    return this.#inFlight.has(key);
+  }
+
   request(key: string): void {
     if (this.#inFlight.has(key)) {
       this.#again.add(key);

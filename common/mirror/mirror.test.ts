@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { VirtualClock } from '../../test/support/virtual-clock.ts';
 import { silentLogger, type Logger } from '../log.ts';
@@ -156,6 +156,28 @@ test('a wait ends when the mirror holds the version or the document is gone, and
   await writer.remove('/spec/vm/a', 1);
   await clock.settle();
   expect(waits).toEqual(['version 1', 'gone']);
+});
+
+test('a wait that comes while the document is being read looks once more only if that read does not bring it', async () => {
+  const { clock, zookeeper, writer, store, mirror } = await aCluster(silentLogger, () => 5);
+  void writer.create('/spec/vm/a', { name: 'a', size: 1 });
+  const starting = mirror.start(never);
+  await clock.advance(1_000);
+  await starting;
+  const reads = vi.spyOn(store, 'read');
+  void store.update('/spec/vm/a', { name: 'a', size: 2 }, 0).then(() => mirror.waitFor('vm', 'a', 1, { timeoutMs: 5_000 }));
+  await clock.advance(1_000);
+  expect(mirror.get('vm', 'a')?.version).toBe(1);
+  expect(reads).toHaveBeenCalledTimes(1);
+  mirror.refresh('vm', 'a');
+  await clock.advance(6);
+  zookeeper.dropWatches('reader');
+  // Changed after the read that is under way was answered, and no watch will tell.
+  void writer.update('/spec/vm/a', { name: 'a', size: 3 }, 1);
+  void mirror.waitFor('vm', 'a', 2, { timeoutMs: 5_000 });
+  await clock.advance(1_000);
+  expect(mirror.get('vm', 'a')?.version).toBe(2);
+  expect(reads).toHaveBeenCalledTimes(3);
 });
 
 test('a wait has a bound and can be cancelled', async () => {

@@ -54,6 +54,8 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   readonly #unread = new Set<string>();
   /** Folders whose list was just read, and whether they changed since. */
   readonly #resting = new Map<string, { readonly timer: Timer; changed: boolean }>();
+  /** Paths that somebody waits for and that were being read when he came: read again if that did not bring it. */
+  readonly #lookedFor = new Set<string>();
   /** For each call of `caughtUp` what it still waits for. */
   readonly #fences = new Set<Set<string>>();
   #loading: { resolve: () => void; reject: (error: AppError) => void } | undefined;
@@ -138,7 +140,9 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     if (satisfied()) return;
     const path = collection.pathOf(id);
     const wait = this.#waiters.wait(path, satisfied, limit);
-    if (this.#unlisten !== undefined) this.#fetcher.request(path);
+    // Mostly the watch was faster, and its read brings what is waited for.
+    if (this.#fetcher.isInFlight(path)) this.#lookedFor.add(path);
+    else if (this.#unlisten !== undefined) this.#fetcher.request(path);
     await wait;
   }
 
@@ -260,6 +264,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     this.#fetcher.stop();
     for (const { timer } of this.#resting.values()) timer.cancel();
     this.#resting.clear();
+    this.#lookedFor.clear();
     for (const fence of this.#fences) fence.clear();
   }
 
@@ -298,6 +303,10 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   }
 
   #ended(path: string): void {
+    if (this.#lookedFor.delete(path) && this.#waiters.has(path)) {
+      this.#fetcher.request(path);
+      return;
+    }
     for (const fence of this.#fences) fence.delete(path);
     if (this.#fences.size > 0) this.#waiters.check(CAUGHT_UP);
   }

@@ -48,6 +48,10 @@ export class Waiters {
     for (const waiter of [...(this.#byPath.get(path) ?? [])]) if (waiter.satisfied()) waiter.end();
   }
 
+  has(path: string): boolean {
+    return this.#byPath.has(path);
+  }
+
   /** Ends every wait with an error. */
   fail(error: AppError): void {
     for (const waiters of [...this.#byPath.values()]) for (const waiter of [...waiters]) waiter.end(error);

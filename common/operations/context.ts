@@ -8,6 +8,8 @@ import type { Store } from '../store/store.ts';
 export interface ClusterMirror {
   get<K extends MirroredKind>(kind: K, id: string): Versioned<Doc<K>> | undefined;
   all<K extends MirroredKind>(kind: K): ReadonlyMap<string, Versioned<Doc<K>>>;
+  /** The documents whose field `foundBy` of RESOURCES has this value, in no order. */
+  find<K extends MirroredKind>(kind: K, value: string): readonly Versioned<Doc<K>>[];
   /** Resolves when the mirror holds at least this version, or the document is gone. Fails with 'timeout'. */
   waitFor(kind: MirroredKind, id: string, version: number | 'gone', limit: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
   /**

@@ -7,21 +7,16 @@ import type { ClusterMirror } from './context.ts';
 
 /**
  * The VM with exactly this name or UUID, never a prefix.
- * @throws AppError 'not-found'.
+ * @throws AppError 'not-found'; 'conflict' while two have the name, of which one gives it up: whose it is stands in the store only.
  */
 export function findVm(mirror: ClusterMirror, nameOrUuid: string): Versioned<VmSpec> {
   const uuid = vmId.safeParse(nameOrUuid.toLowerCase());
   const byUuid = uuid.success ? mirror.get('vm', uuid.data) : undefined;
-  const vm = byUuid ?? findByName(mirror, nameOrUuid);
+  if (byUuid !== undefined) return byUuid;
+  const [vm, ...others] = mirror.find('vm', nameOrUuid);
   if (vm === undefined) throw new AppError('not-found', 'no VM has this name or UUID', { vm: nameOrUuid });
+  if (others.length > 0) throw new AppError('conflict', 'more than one VM has this name now: use the UUID', { name: nameOrUuid, uuids: [vm, ...others].map(({ id }) => id) });
   return vm;
-}
-
-/** The index may be ahead of the VM (being defined) or behind it (being renamed): both must agree. */
-export function findByName(mirror: ClusterMirror, name: string): Versioned<VmSpec> | undefined {
-  const index = mirror.get('vm-name', name);
-  const vm = index && mirror.get('vm', index.doc.uuid);
-  return vm?.doc.name === name ? vm : undefined;
 }
 
 export function vmStatusOf(mirror: ClusterMirror, uuid: string): VmStatus | undefined {

@@ -42,8 +42,8 @@ export async function updateResource<K extends MirroredKind>(
  * The written document, or undefined when somebody else was first and the caller has to look again.
  * @throws AppError 'invalid' when the document does not satisfy its schema: nobody could read it.
  */
-export async function tryWrite<K extends MirroredKind>(
-  context: Context,
+export async function tryWrite<K extends Kind>(
+  context: Pick<Context, 'store'>,
   { kind, id }: { kind: K; id: string },
   current: Versioned<Doc<K>>,
   next: Doc<K>,
@@ -74,11 +74,16 @@ async function readAfterLoss<K extends Kind>(context: Pick<Context, 'store'>, { 
  * @throws AppError 'exists' when there is one already that is not this very document.
  */
 export async function createResource<K extends MirroredKind>(context: Context, target: { kind: K; id: string }, doc: Doc<K>): Promise<void> {
-  const version = await createOrFind(context, target, doc);
+  const version = await createUnmirrored(context, target, doc);
   await mirrored(context.mirror, target, version);
 }
 
-async function createOrFind<K extends MirroredKind>(context: Context, { kind, id }: { kind: K; id: string }, doc: Doc<K>): Promise<number> {
+/**
+ * Creates one document, of any kind, without a look at the mirror.
+ * @returns its version.
+ * @throws AppError 'exists' when there is one already that is not this very document.
+ */
+export async function createUnmirrored<K extends Kind>(context: Pick<Context, 'store'>, { kind, id }: { kind: K; id: string }, doc: Doc<K>): Promise<number> {
   checkDocument(kind, doc);
   for (let round = 0; round < TRIES_MAX; round += 1) {
     try {
@@ -97,7 +102,7 @@ async function createOrFind<K extends MirroredKind>(context: Context, { kind, id
  * Removes one document if it still has this version. Gone already is fine.
  * @throws AppError 'conflict' when it has changed.
  */
-export async function removeResource(context: Context, target: { kind: Kind; id: string }, version: number): Promise<void> {
+export async function removeResource(context: Pick<Context, 'store'>, target: { kind: Kind; id: string }, version: number): Promise<void> {
   const path = pathOf(target.kind, target.id);
   for (let round = 0; round < TRIES_MAX; round += 1) {
     try {

@@ -1,21 +1,29 @@
 import { AppError, isAppError } from '../errors.ts';
 import type { VmId, VmName } from '../ids.ts';
 import type { OperationContext } from './context.ts';
-import { findByName } from './find-vm.ts';
-import { createResource, readResource, removeResource, tryWrite } from './update-resource.ts';
+import { createUnmirrored, readResource, removeResource, tryWrite } from './update-resource.ts';
 
 /** Rounds about one name; in each lost one somebody else has won. */
 const ROUNDS_MAX = 20;
 
-type Context = Pick<OperationContext, 'store' | 'mirror'>;
+type Context = Pick<OperationContext, 'store'>;
 
 /**
- * Makes the name's entry point at the VM, before the VM has the name. An entry whose VM never came is taken over, by a write
- * that is conditional on the entry as it was before its VM was looked for: `confirmName` changes it when the VM has come.
+ * Makes the name's entry point at the VM, before the VM has the name.
  * @throws AppError 'exists' when a VM has the name.
  */
-export async function claimName(context: Context, name: VmName, uuid: VmId): Promise<void> {
-  if (findByName(context.mirror, name) !== undefined) throw nameTaken(name);
+export async function claimName(context: Pick<OperationContext, 'store' | 'mirror'>, name: VmName, uuid: VmId): Promise<void> {
+  if (context.mirror.find('vm', name).length > 0) throw nameTaken(name);
+  await takeEntry(context, name, uuid);
+}
+
+/**
+ * Makes the name's entry point at the VM, whether the VM has the name already or not. An entry whose VM never came, or has another name
+ * now, is taken over, by a write that is conditional on the entry as it was before its VM was looked for: `confirmName` changes it when
+ * the VM has come.
+ * @throws AppError 'exists' when the VM that the entry points at has the name.
+ */
+export async function takeEntry(context: Context, name: VmName, uuid: VmId): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     const entry = await readResource(context, 'vm-name', name);
     if (entry === undefined) {
@@ -31,7 +39,7 @@ export async function claimName(context: Context, name: VmName, uuid: VmId): Pro
 
 async function created(context: Context, name: VmName, uuid: VmId): Promise<boolean> {
   try {
-    await createResource(context, { kind: 'vm-name', id: name }, { uuid });
+    await createUnmirrored(context, { kind: 'vm-name', id: name }, { uuid });
     return true;
   } catch (error) {
     if (!isAppError(error, 'exists')) throw error;

@@ -7,13 +7,13 @@ import { vmNameIndex, vmSpec } from './vm.ts';
 import { vmConsole, vmStatus } from './vm-status.ts';
 
 /**
- * The whole data model on one screen. Each document is one znode at `<root>/<id>`.
+ * The whole data model on one screen. Each document is one znode at `<root>/<id>`; the mirror can look it up by its field `foundBy` too.
  * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `presence`: the node's name.
  * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
  * `lease`: the role ('primary'). `primary-wish`: one document, 'cluster'. `session`: hash of the session id.
  */
 export const RESOURCES = {
-  vm: { root: '/spec/vm', schema: vmSpec },
+  vm: { root: '/spec/vm', schema: vmSpec, foundBy: 'name' },
   'vm-name': { root: '/spec/vm-name', schema: vmNameIndex },
   node: { root: '/spec/node', schema: nodeSpec },
   network: { root: '/spec/network', schema: networkSpec },
@@ -47,8 +47,8 @@ export function pathOf(kind: Kind, id: string): string {
   return `${RESOURCES[kind].root}/${id}`;
 }
 
-/** What every process mirrors; consoles are read on demand. */
-export const MIRRORED = ['vm', 'vm-name', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
+/** What every process mirrors. Consoles are read on demand, and so is `vm-name`, which only says who may have a name: the VMs have theirs. */
+export const MIRRORED = ['vm', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
 export type MirroredKind = (typeof MIRRORED)[number];
 
 export const PRIMARY_ROLE = 'primary';

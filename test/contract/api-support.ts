@@ -87,11 +87,11 @@ function isMirrored(kind: Kind): kind is MirroredKind {
   return (MIRRORED as readonly Kind[]).includes(kind);
 }
 
-export async function drop({ store, api }: Pick<TestApi, 'store' | 'api'>, kind: MirroredKind, id: string): Promise<void> {
+export async function drop({ store, api }: Pick<TestApi, 'store' | 'api'>, kind: Kind, id: string): Promise<void> {
   const entry = await store.read(pathOf(kind, id));
   if (entry === undefined) return;
   await store.remove(entry.path, entry.version);
-  await api.mirror.waitFor(kind, id, 'gone', { timeoutMs: 5_000 });
+  if (isMirrored(kind)) await api.mirror.waitFor(kind, id, 'gone', { timeoutMs: 5_000 });
 }
 
 /** A node at work, with its presence. */
