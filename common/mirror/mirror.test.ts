@@ -7,7 +7,7 @@ import { MemoryZooKeeper } from '../store/memory-zookeeper.ts';
 import { createMirror } from './mirror.ts';
 
 const TABLE = {
-  vm: { root: '/spec/vm', schema: z.strictObject({ name: z.string(), size: z.int() }) },
+  vm: { root: '/spec/vm', schema: z.strictObject({ name: z.string(), size: z.int() }), foundBy: 'name' },
   node: { root: '/spec/node', schema: z.strictObject({ up: z.boolean() }) },
 } as const;
 
@@ -47,6 +47,26 @@ test('start resolves when every document is there, and not before', async () => 
   expect(mirror.size('vm')).toBe(600);
   expect(mirror.get('vm', 'v599')).toMatchObject({ id: 'v599', doc: { size: 599 }, version: 0 });
   expect(mirror.staleForMs()).toBe(0);
+});
+
+test('documents are found by their field as it is now', async () => {
+  const { clock, writer, mirror } = await aCluster();
+  const found = (name: string): string[] => mirror.find('vm', name).map(({ id }) => id).sort();
+  await writer.create('/spec/vm/a', { name: 'web', size: 1 });
+  await mirror.start(never);
+  expect([found('web'), found('a')]).toEqual([['a'], []]);
+  await writer.create('/spec/vm/b', { name: 'web', size: 1 });
+  await clock.settle();
+  expect(found('web')).toEqual(['a', 'b']);
+  await writer.update('/spec/vm/a', { name: 'www', size: 1 }, 0);
+  await clock.settle();
+  expect([found('web'), found('www')]).toEqual([['b'], ['a']]);
+  await writer.update('/spec/vm/a', { name: 'www', size: 2 }, 1);
+  await writer.remove('/spec/vm/b', 0);
+  await clock.settle();
+  expect([found('web'), found('www')]).toEqual([[], ['a']]);
+  expect(mirror.find('vm', 'www')[0]?.doc.size).toBe(2);
+  expect(mirror.find('node', 'web')).toEqual([]);
 });
 
 test('creations, changes and removals arrive and are told once each', async () => {

@@ -112,6 +112,12 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     return this.#of(kind).documents;
   }
 
+  /** The documents whose field `foundBy` (see ResourceTable) has this value, in no order. */
+  find<J extends K>(kind: J, value: string): readonly MirrorEntry<DocOf<T, J>>[];
+  find(kind: K, value: string): readonly MirrorEntry<unknown>[] {
+    return this.#of(kind).find(value);
+  }
+
   size(kind: K): number {
     return this.#of(kind).documents.size;
   }
@@ -351,5 +357,5 @@ export function createMirror<T extends ResourceTable, K extends KindOf<T>>(optio
 function collectionOf(table: ResourceTable, kind: string): Collection {
   const resource = table[kind];
   if (resource === undefined) throw new AppError('bug', 'kind is not in the resource table', { kind });
-  return new Collection(kind, resource.root, resource.schema);
+  return new Collection(kind, resource);
 }
