@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Clock } from '../../common/clock.ts';
 import { wantsToRun } from '../../common/domain/placement.ts';
 import { vmId, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
@@ -10,6 +11,7 @@ import { vmOperations, type VmOperations } from '../../common/operations/vm.ts';
 import { MIRRORED, RESOURCES } from '../../common/schema/resources.ts';
 import { migrationMethod, selector, type VmSpec } from '../../common/schema/vm.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
+import type { Store } from '../../common/store/store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { SimulatedHosts } from './simulated-hosts.ts';
 import { SimulatedNode } from './simulated-node.ts';
@@ -139,17 +141,23 @@ export class SimulatedCluster {
   async client(name: string): Promise<SimulatedClient> {
     const known = this.#clients.get(name);
     if (known !== undefined) return known;
-    const log = this.#logger(name);
-    const store = new MemoryStore({ zookeeper: this.zookeeper, clock: this.clock, name });
-    const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock: this.clock, log });
+    const client = await this.done(this.startClient(name));
+    this.#clients.set(name, client);
+    return client;
+  }
+
+  /** One life of a process with operations, on its own clock and store. Resolves when it is up; somebody else lets the time pass. */
+  async startClient(name: string, life: { clock: Clock; wrap: (store: Store) => Store } = { clock: this.clock, wrap: (store) => store }): Promise<SimulatedClient> {
+    const { clock, wrap } = life;
+    const store = wrap(new MemoryStore({ zookeeper: this.zookeeper, clock, name }));
+    const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock, log: this.#logger(name) });
     const occupancy = new OccupancyLedger(mirror);
     occupancy.start();
-    const context = { store, mirror, occupancy, clock: this.clock, placement: { selector: 'mem', reserveMib: 0 } } as const;
-    const client = { mirror, vm: vmOperations(context), node: nodeOperations(context) };
-    this.#clients.set(name, client);
+    const context = { store, mirror, occupancy, clock, placement: { selector: 'mem', reserveMib: 0 } } as const;
     const never = new AbortController().signal;
-    await this.done(store.start(never).then(() => mirror.start(never)));
-    return client;
+    await store.start(never);
+    await mirror.start(never);
+    return { mirror, vm: vmOperations(context), node: nodeOperations(context) };
   }
 
   /** Virtual time passes until `work` has ended. */

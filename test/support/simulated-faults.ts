@@ -6,7 +6,7 @@ import type { Hypervisor, HypervisorListener, MigrationRequest } from '../../nod
 import { never } from './simulated-hypervisor.ts';
 
 /**
- * What happens at a numbered point. `kill-before`: the call is not made. `kill-during`: half a second into it, or at its end.
+ * What happens at a numbered point. `kill-before`: the call is not made. `kill-during`: some time into it, or after its end.
  * `kill-after`: it was done and the daemon died before it could know.
  */
 export type FaultKind = 'kill-before' | 'kill-during' | 'kill-after' | 'lose-done' | 'lose-not-done' | 'expire' | 'partition';
@@ -24,6 +24,8 @@ export interface FaultDeps {
   name: string;
   /** Kills the daemon, and starts it again later. */
   kill: () => void;
+  /** How far into a call `kill-during` comes. */
+  duringMs?: number;
 }
 
 /** Numbers the calls that leave one node's daemon, over all its lives, and makes one of them go wrong. */
@@ -68,7 +70,7 @@ export class FaultPoints {
         kill();
         return never();
       case 'kill-during':
-        clock.after(DURING_MS, kill);
+        clock.after(this.#deps.duringMs ?? DURING_MS, kill);
         return call();
       case 'kill-after':
         await Promise.allSettled([call()]);
