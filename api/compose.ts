@@ -6,10 +6,14 @@ import type { Logger } from '../common/log.ts';
 import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror } from '../common/mirror/mirror.ts';
 import type { OperationContext } from '../common/operations/context.ts';
+import { dhcpReservationOperations } from '../common/operations/dhcp-reservation.ts';
+import { networkAclOperations } from '../common/operations/network-acl.ts';
+import { networkOperations } from '../common/operations/network.ts';
 import { nodeOperations } from '../common/operations/node.ts';
 import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { VmNameSweep } from '../common/operations/vm-name-sweep.ts';
+import { run } from '../common/process.ts';
 import { MIRRORED, RESOURCES } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { checkRoutes, createApp } from './app.ts';
@@ -21,11 +25,14 @@ import { EventStreams } from './event-stream.ts';
 import { Tokens } from './middleware/authenticate.ts';
 import { LoginLimit } from './middleware/login-limit.ts';
 import { ClusterSessionStore } from './middleware/session-store.ts';
+import { NftCheck } from './nft-check.ts';
 import { describingRoutes } from './openapi.ts';
 import { VmCache } from './present/vm-cache.ts';
 import type { Route } from './route.ts';
 import { authRoutes, type AuthRouteDeps } from './routes/auth.ts';
+import { dhcpLeaseRoutes } from './routes/dhcp-lease.ts';
 import { eventRoutes } from './routes/events.ts';
+import { networkAclRoutes } from './routes/network-acl.ts';
 import { networkRoutes } from './routes/network.ts';
 import { nodeRoutes } from './routes/node.ts';
 import { rootRoutes } from './routes/root.ts';
@@ -73,7 +80,8 @@ export function composeApi(deps: ApiDeps): Api {
   const auth = { enabled: config.pvc.api.authentication.enabled, tokens: new Tokens(config.pvc.api.authentication), limit: new LoginLimit(clock) };
   const context = { store, mirror, occupancy, clock, placement: placementOf(config) };
   const names = new VmNameSweep({ context, log, intervalMs: SWEEP_MS });
-  const routes = routesOf(deps, { mirror, context, cache, streams, auth });
+  const nft = new NftCheck({ run, privileged: process.getuid?.() === 0 });
+  const routes = routesOf(deps, { mirror, context, cache, streams, auth, nft });
   const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
   const running = new AbortController();
   let server: Listening | undefined;
@@ -109,6 +117,7 @@ export function composeApi(deps: ApiDeps): Api {
       await names.stop();
       await audit.stop();
       occupancy.stop();
+      await nft.stop();
       await mirror.stop();
     },
   };
@@ -125,6 +134,7 @@ interface Parts {
   cache: VmCache;
   streams: EventStreams;
   auth: AuthRouteDeps;
+  nft: NftCheck;
 }
 
 function placementOf(config: ApiConfig): PlacementPolicy {
@@ -132,7 +142,7 @@ function placementOf(config: ApiConfig): PlacementPolicy {
   return { selector, reserveMib: reserve_mib };
 }
 
-function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, streams, auth }: Parts): Route[] {
+function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, streams, auth, nft }: Parts): Route[] {
   const vmDeps = { mirror, store, vms: vmOperations(context), cache, clock };
   const working = [
     ...rootRoutes(),
@@ -142,7 +152,9 @@ function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, s
     ...vmRoutes(vmDeps),
     ...vmPowerRoutes(vmDeps),
     ...vmMetaRoutes(vmDeps),
-    ...networkRoutes(),
+    ...networkRoutes({ mirror, networks: networkOperations(context) }),
+    ...networkAclRoutes({ mirror, acls: networkAclOperations(context), check: nft }),
+    ...dhcpLeaseRoutes({ mirror, reservations: dhcpReservationOperations(context) }),
     ...taskRoutes({ mirror }),
     ...eventRoutes({ streams }),
   ];

@@ -1,8 +1,9 @@
+import type { NetworkStatus } from '../common/schema/network.ts';
 import type { MirroredKind } from '../common/schema/resources.ts';
 import type { ApiMirror } from './cluster.ts';
 
 /** What a client can follow. */
-export const EVENT_KINDS = ['vm', 'node', 'task'] as const;
+export const EVENT_KINDS = ['vm', 'node', 'network', 'task'] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** "This one has changed": a reader shows it as it is when it is sent. */
@@ -25,6 +26,9 @@ const SHOWN_AS: Partial<Record<MirroredKind, EventKind>> = {
   node: 'node',
   'node-status': 'node',
   presence: 'node',
+  network: 'network',
+  'network-acl': 'network',
+  'dhcp-reservation': 'network',
   task: 'task',
 };
 
@@ -39,6 +43,8 @@ export class EventRing {
   /** A reader that has seen everything up to this can be served from the ring. */
   #floorZxid = 0;
   #unlisten: (() => void) | undefined;
+  /** What each node last said of its networks. */
+  readonly #onNodes = new Map<string, NetworkStatus>();
 
   constructor(deps: { mirror: ApiMirror; max?: number }) {
     this.#mirror = deps.mirror;
@@ -48,9 +54,10 @@ export class EventRing {
   /** The mirror must be loaded: what it holds then is not news. */
   start(): void {
     if (this.#unlisten !== undefined) return;
-    for (const kind of ['vm', 'vm-status', 'node', 'node-status', 'presence', 'task'] as const) {
+    for (const kind of ['vm', 'vm-status', 'node', 'node-status', 'presence', 'network', 'network-acl', 'dhcp-reservation', 'network-status', 'task'] as const) {
       for (const { modifiedZxid } of this.#mirror.all(kind).values()) this.#lastZxid = Math.max(this.#lastZxid, modifiedZxid);
     }
+    for (const [node, { doc }] of this.#mirror.all('network-status')) this.#onNodes.set(node, doc);
     this.#floorZxid = this.#lastZxid;
     this.#unlisten = this.#mirror.onChange((kind, id) => this.#add(kind, id));
   }
@@ -94,13 +101,31 @@ export class EventRing {
   }
 
   #add(kind: MirroredKind, id: string): void {
+    const zxid = this.#mirror.get(kind, id)?.modifiedZxid ?? 0;
     const shown = SHOWN_AS[kind];
-    if (shown === undefined) return;
-    this.#lastSequence += 1;
-    this.#lastZxid = Math.max(this.#lastZxid, this.#mirror.get(kind, id)?.modifiedZxid ?? 0);
-    this.#events.push({ sequence: this.#lastSequence, zxid: this.#lastZxid, kind: shown, id });
-    if (this.#events.length > this.#max * 2) this.#cut();
+    if (shown !== undefined) this.#push(shown, id, zxid);
+    else if (kind === 'network-status') for (const vni of this.#changedOn(id)) this.#push('network', String(vni), zxid);
+    else return;
     for (const listener of this.#listeners) listener();
+  }
+
+  #push(kind: EventKind, id: string, zxid: number): void {
+    this.#lastSequence += 1;
+    this.#lastZxid = Math.max(this.#lastZxid, zxid);
+    this.#events.push({ sequence: this.#lastSequence, zxid: this.#lastZxid, kind, id });
+    if (this.#events.length > this.#max * 2) this.#cut();
+  }
+
+  /** A node tells of all its networks in one document: those of which it says something else than before. */
+  #changedOn(node: string): number[] {
+    const before = this.#onNodes.get(node)?.networks ?? [];
+    const now = this.#mirror.get('network-status', node)?.doc;
+    if (now === undefined) this.#onNodes.delete(node);
+    else this.#onNodes.set(node, now);
+    const texts = new Map(before.map((one) => [one.vni, JSON.stringify(one)]));
+    const changed = (now?.networks ?? []).filter((one) => texts.get(one.vni) !== JSON.stringify(one)).map((one) => one.vni);
+    const gone = before.filter((one) => now?.networks.every((other) => other.vni !== one.vni) ?? true).map((one) => one.vni);
+    return [...changed, ...gone];
   }
 
   /** Half at a time, so that it costs one copy per event on average. */

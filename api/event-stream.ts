@@ -1,8 +1,10 @@
 import type { Response } from 'express';
 import type { Clock, Timer } from '../common/clock.ts';
 import { AppError } from '../common/errors.ts';
+import type { MirroredKind } from '../common/schema/resources.ts';
 import type { ApiMirror } from './cluster.ts';
 import { EVENT_KINDS, type ClusterEvent, type EventKind, type EventRing } from './event-ring.ts';
+import { presentNetwork } from './present/network.ts';
 import { presentNode } from './present/node.ts';
 import { presentTask } from './present/task.ts';
 import type { VmCache } from './present/vm-cache.ts';
@@ -171,7 +173,13 @@ class EventStream {
   #wants(kind: EventKind, id: string): boolean {
     const { kinds, id: wanted } = this.#filter;
     if (!kinds.includes(kind)) return false;
-    return wanted === undefined || wanted === id || (kind === 'vm' && this.#deps.mirror.get('vm', id)?.doc.name === wanted);
+    return wanted === undefined || wanted === id || this.#nameOf(kind, id) === wanted;
+  }
+
+  #nameOf(kind: EventKind, id: string): string | undefined {
+    const { mirror } = this.#deps;
+    if (kind === 'vm') return mirror.get('vm', id)?.doc.name;
+    return kind === 'network' ? mirror.get('network', id)?.doc.description : undefined;
   }
 
   #text(zxid: number, kind: EventKind, id: string): string {
@@ -191,6 +199,10 @@ class EventStream {
       }
       case 'node':
         return mirror.get('node', id) && JSON.stringify(presentNode(mirror, id));
+      case 'network': {
+        const network = mirror.get('network', id);
+        return network && JSON.stringify(presentNetwork(mirror, network));
+      }
       case 'task': {
         const task = mirror.get('task', id);
         return task && JSON.stringify(presentTask(task.doc));
@@ -207,14 +219,28 @@ class EventStream {
   *#changedSince(zxid: number): Generator<[EventKind, string]> {
     const { mirror } = this.#deps;
     const floor = floorOf(zxid);
+    const onNodes = Math.max(0, ...Array.from(mirror.all('network-status').values(), ({ modifiedZxid }) => modifiedZxid));
     for (const kind of EVENT_KINDS) {
       for (const [id, entry] of mirror.all(kind)) {
-        const status = kind === 'task' ? undefined : mirror.get(`${kind}-status`, id);
-        const presence = kind === 'node' ? mirror.get('presence', id) : undefined;
-        const last = Math.max(entry.modifiedZxid, status?.modifiedZxid ?? 0, presence?.modifiedZxid ?? 0);
+        const others = partsOf(kind, id).map(([part, partId]) => mirror.get(part, partId)?.modifiedZxid ?? 0);
+        const last = Math.max(entry.modifiedZxid, kind === 'network' ? onNodes : 0, ...others);
         if (last > floor && this.#wants(kind, id)) yield [kind, id];
       }
     }
+  }
+}
+
+/** The other documents that an element is shown from and that are its own. */
+function partsOf(kind: EventKind, id: string): [MirroredKind, string][] {
+  switch (kind) {
+    case 'vm':
+      return [['vm-status', id]];
+    case 'node':
+      return [['node-status', id], ['presence', id]];
+    case 'network':
+      return [['network-acl', id], ['dhcp-reservation', id]];
+    case 'task':
+      return [];
   }
 }
 

@@ -73,7 +73,8 @@ export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView
     upstream_ip: upstreamIp,
     nodes: countsOf(nodes.map((node) => `${node.daemon_state},${node.domain_state}`)),
     vms: countsOf(vms.map((vm) => vm.state)),
-    ...NO_NETWORKS_OR_STORAGE,
+    networks: mirror.all('network').size,
+    ...NO_STORAGE,
     resources: resourcesOf(nodes),
     detail: {
       node: nodes.map(({ name, daemon_state, domain_state }) => ({ name, daemon_state, domain_state })),
@@ -84,8 +85,8 @@ export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView
   };
 }
 
-/** Their issues come later; the fields stand so that clients find them. */
-const NO_NETWORKS_OR_STORAGE = { osds: { total: 0 }, networks: 0, pools: 0, volumes: 0, snapshots: 0 };
+/** Its issue comes later; the fields stand so that clients find them. */
+const NO_STORAGE = { osds: { total: 0 }, pools: 0, volumes: 0, snapshots: 0 };
 
 function shownVms(mirror: ApiMirror): StatusView['detail']['vm'] {
   return Array.from(mirror.all('vm').values(), ({ doc }) => ({

@@ -12,9 +12,9 @@ export function eventRoutes(deps: { streams: EventStreams }): Route[] {
     route({
       method: 'GET',
       path: '/events',
-      summary: 'Follow the changes of VMs, nodes and tasks',
+      summary: 'Follow the changes of VMs, nodes, networks and tasks',
       description:
-        'Server-sent events. Each has the kind as its name, a transaction number as its id, and as data {kind, id, gone, document}, the document being what the element\'s GET answers. "ready" says that the stream is up to date. A client that comes back with Last-Event-ID gets what it has missed; after too long a time it gets "resync" with the ids of all that there is, and then what has changed.',
+        'Server-sent events. Each has the kind as its name, a transaction number as its id, and as data {kind, id, gone, document}, the document being what the element\'s GET answers. A network\'s event comes also when its access rules or reservations change. "ready" says that the stream is up to date. A client that comes back with Last-Event-ID gets what it has missed; after too long a time it gets "resync" with the ids of all that there is, and then what has changed.',
       values: z.object({
         kinds: list(z.enum(EVENT_KINDS), 'Only these kinds; all when missing.'),
         id: optionalText(freeText(ID_MAX_CHARS), 'Only the one with this name, UUID or id.'),
