@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { newVmId, nodeName, randomToken, taskId, vmId, vmName } from './ids.ts';
+import { newVmId, nodeName, randomToken, shuffled, taskId, vmId, vmName } from './ids.ts';
 
 const uuid = 'c9b1d2a4-5b7e-4d0b-9b4a-0f3c6e5d4a3b';
 
@@ -17,4 +17,12 @@ test('new ids satisfy their own rule and differ', () => {
   expect(vmId.safeParse(newVmId()).success).toBe(true);
   expect(newVmId()).not.toBe(newVmId());
   expect(randomToken(16)).toMatch(/^[0-9a-f]{32}$/u);
+});
+
+test('shuffling keeps every item, and each may come first', () => {
+  const hosts = ['a', 'b', 'c'];
+  const orders = Array.from({ length: 200 }, () => shuffled(hosts));
+  for (const order of orders) expect([...order].sort()).toEqual(hosts);
+  expect(new Set(orders.map(([first]) => first))).toEqual(new Set(hosts));
+  expect(hosts).toEqual(['a', 'b', 'c']);
 });

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 
 /** RFC 4122 text form, lower case: libvirt's own form of a domain's UUID. */
@@ -34,4 +34,17 @@ export function newVmId(): VmId {
 /** `byteCount` random bytes as hexadecimal text. */
 export function randomToken(byteCount: number): string {
   return randomBytes(byteCount).toString('hex');
+}
+
+/** The same items in random order. */
+export function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, at: randomInt(2 ** 32) }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
+}
+
+/** A new random MAC address of the range that QEMU's guests use. */
+export function newMacAddress(): string {
+  return `52:54:00:${randomBytes(3).toString('hex').match(/../gu)?.join(':') ?? ''}`;
 }

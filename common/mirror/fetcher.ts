@@ -19,6 +19,8 @@ export interface FetcherOptions {
 export class Fetcher {
   readonly #options: FetcherOptions;
   readonly #queued = new Set<string>();
+  /** Where the queue begins. An iterator of its own for each look would pass over what was deleted before, thousands of times over. */
+  #next = this.#queued.values();
   readonly #inFlight = new Set<string>();
   readonly #again = new Set<string>();
   readonly #retries = new Map<string, Timer>();
@@ -66,13 +68,24 @@ export class Fetcher {
   }
 
   #pump(): void {
-    if (!this.#open) return;
-    for (const key of this.#queued) {
-      if (this.#inFlight.size >= this.#options.inFlightMax) return;
-      this.#queued.delete(key);
+    while (this.#open && this.#inFlight.size < this.#options.inFlightMax) {
+      const key = this.#take();
+      if (key === undefined) return;
       this.#inFlight.add(key);
       void this.#run(key, this.#generation);
     }
+  }
+
+  #take(): string | undefined {
+    let step = this.#next.next();
+    if (step.done === true) {
+      // An iterator that came to its end does not see what is added later.
+      this.#next = this.#queued.values();
+      step = this.#next.next();
+    }
+    if (step.done === true) return undefined;
+    this.#queued.delete(step.value);
+    return step.value;
   }
 
   async #run(key: string, generation: number): Promise<void> {

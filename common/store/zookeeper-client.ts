@@ -2,6 +2,7 @@ import ZooKeeper from 'zookeeper';
 import { z } from 'zod';
 import type { Clock, Timer } from '../clock.ts';
 import { AppError } from '../errors.ts';
+import { shuffled } from '../ids.ts';
 
 /** What happens to one session. Each path event is a hint; a watch that was set twice is told once. */
 export interface ZooKeeperClientEvents {
@@ -118,11 +119,12 @@ export class ZooKeeperClient {
     this.#isConnected = false;
     this.#subscribe(native, client);
     const failure = native.init({
-      connect: hosts.join(','),
+      connect: shuffled(hosts).join(','),
       timeout: sessionTimeoutMs,
       // Nothing: the C library writes its own format to standard error.
       debug_level: 0,
-      host_order_deterministic: false,
+      // The library would resolve and shuffle the hosts anew, with a seed from /dev/urandom, at each request and each reply.
+      host_order_deterministic: true,
       response_counter_limit: RESPONSE_COUNTER_LIMIT,
       ...(session === undefined ? {} : { client_id: session.id, client_password: session.password }),
     });
