@@ -48,6 +48,7 @@ export function describePlacement(name: string, open: () => Promise<OperationsFi
         await Promise.all([a, b].flatMap(({ mirror }) => [first, second].map((vm) => sees(mirror, vm))));
         const answers = await Promise.all([codeOf(a.vms.setPower(first, 'start')), codeOf(b.vms.setPower(second, 'start'))]);
         expect([...answers].sort()).toEqual(['done', 'no-resource']);
+        await a.store.sync();
         const powers = await Promise.all([first, second].map(async (vm) => ((await a.store.read(pathOf('vm', vm)))?.value as { power: { action: string } }).power.action));
         expect(powers).toEqual(answers.map((answer) => (answer === 'done' ? 'start' : 'stop')));
         await a.vms.setPower(first, 'stop');
