@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts';
 import { vmId, vmName, type VmId, type VmName } from '../ids.ts';
 import { XML_MAX_BYTES } from '../schema/vm.ts';
 import { memoryMibOf } from './memory-unit.ts';
+import { clusterInterfaces, tapName } from './network.ts';
 import { readXmlTree, type XmlElement } from './xml-tree.ts';
 
 /** Raw QEMU arguments: whoever writes them runs anything as QEMU's user on the host. */
@@ -109,6 +110,48 @@ export function withConsoleLog(xml: string, file: string): string {
   log.setAttribute('file', file);
   log.setAttribute('append', 'on');
   serial.appendChild(log);
+  return new XMLSerializer().serializeToString(root);
+}
+
+/** MTU in bytes that a guest's card has without being told. */
+const MTU_DEFAULT = 1_500;
+
+/**
+ * The definition with the devices of its interfaces in networks of the cluster named after their MAC addresses, and with the MTU of each
+ * network (bytes, by VNI) where it is not the usual one and the definition does not say another.
+ */
+export function withClusterInterfaces(xml: string, mtus: ReadonlyMap<number, number>): string {
+  const document = parseXml(xml);
+  const root = domainElement(document);
+  for (const element of domChildren(domChild(root, 'devices'), 'interface')) {
+    const mac = domChild(element, 'mac')?.getAttribute('address') ?? '';
+    const found = clusterInterfaces({ networks: [{ type: element.getAttribute('type') ?? '', mac, source: domChild(element, 'source')?.getAttribute('bridge') ?? '', model: '' }] })[0];
+    if (found === undefined) continue;
+    appended(document, element, 'target').setAttribute('dev', tapName(found.mac));
+    const mtu = mtus.get(found.vni) ?? MTU_DEFAULT;
+    if (mtu !== MTU_DEFAULT && domChild(element, 'mtu') === undefined) appended(document, element, 'mtu').setAttribute('size', String(mtu));
+  }
+  return new XMLSerializer().serializeToString(root);
+}
+
+function appended(document: Document, parent: Element, name: string): Element {
+  const existing = domChild(parent, name);
+  if (existing !== undefined) return existing;
+  const element = document.createElement(name);
+  parent.appendChild(element);
+  return element;
+}
+
+/** The definition with these MAC addresses given to its interfaces, by their place; otherwise unchanged. */
+export function withMacAddresses(xml: string, macs: ReadonlyMap<number, string>): string {
+  if (macs.size === 0) return xml;
+  const document = parseXml(xml);
+  const root = domainElement(document);
+  const interfaces = domChildren(domChild(root, 'devices'), 'interface');
+  for (const [at, mac] of macs) {
+    const element = interfaces[at];
+    if (element !== undefined) appended(document, element, 'mac').setAttribute('address', mac);
+  }
   return new XMLSerializer().serializeToString(root);
 }
 

@@ -1,5 +1,4 @@
 import { parseDomainXml, withIdentity } from '../domain/domain-xml.ts';
-import { clusterInterfaces } from '../domain/network.ts';
 import { isOwned } from '../domain/vm-state.ts';
 import { AppError, isAppError } from '../errors.ts';
 import { newVmId, vmName, type NodeName, type VmId, type VmName } from '../ids.ts';
@@ -9,6 +8,7 @@ import { chooseNode, isAlive } from './choose-node.ts';
 import type { OperationContext } from './context.ts';
 import { vmStatusOf } from './find-vm.ts';
 import { checkDocument, createResource, readResource, removeResource, updateResource } from './update-resource.ts';
+import { confirmInterfaces, withInterfaces } from './vm-interfaces.ts';
 import { abandonName, claimName, confirmName, nameTaken, releaseName } from './vm-name.ts';
 
 export interface VmDefinition {
@@ -40,10 +40,20 @@ export async function defineVm(context: OperationContext, definition: VmDefiniti
     await abandonName(context, spec.name, spec.uuid);
     throw new AppError('exists', 'a VM with this UUID exists', { uuid: spec.uuid });
   }
-  if (await confirmName(context, spec.name, spec.uuid)) return spec;
-  const vm = await readResource(context, 'vm', spec.uuid);
-  if (vm !== undefined) await removeResource(context, { kind: 'vm', id: spec.uuid }, vm.version);
-  throw nameTaken(spec.name);
+  if (!(await confirmName(context, spec.name, spec.uuid))) {
+    await takeBack(context, spec.uuid);
+    throw nameTaken(spec.name);
+  }
+  await confirmInterfaces(context, { spec, isNew: true }, async () => {
+    await releaseName(context, spec.name, spec.uuid);
+    await takeBack(context, spec.uuid);
+  });
+  return spec;
+}
+
+async function takeBack(context: OperationContext, uuid: VmId): Promise<void> {
+  const vm = await readResource(context, 'vm', uuid);
+  if (vm !== undefined) await removeResource(context, { kind: 'vm', id: uuid }, vm.version);
 }
 
 function newSpec(context: OperationContext, definition: VmDefinition): VmSpec {
@@ -51,12 +61,12 @@ function newSpec(context: OperationContext, definition: VmDefinition): VmSpec {
   const uuid = facts.uuid ?? newVmId();
   const nodeLimit = definition.nodeLimit === undefined ? null : [...definition.nodeLimit];
   const vm = { uuid, memoryMib: facts.memoryMib, nodeLimit, selector: definition.selector ?? null };
+  const xml = facts.uuid === undefined ? withIdentity(definition.xml, { uuid, name: facts.name }) : definition.xml;
   return {
     ...vm,
     name: facts.name,
-    xml: facts.uuid === undefined ? withIdentity(definition.xml, { uuid, name: facts.name }) : definition.xml,
+    ...withInterfaces(context.mirror, { uuid, xml, facts }),
     vcpus: facts.vcpus,
-    interfaces: clusterInterfaces(facts),
     node: chooseNode(context, { vm, wanted: definition.node }),
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },
@@ -79,11 +89,18 @@ export async function modifyVm(context: OperationContext, uuid: VmId, change: { 
   const facts = parseDomainXml(change.xml);
   if (facts.uuid !== undefined && facts.uuid !== uuid) throw new AppError('invalid', 'the UUID of a VM cannot be changed', { uuid, given: facts.uuid });
   const running = isOwned(vmStatusOf(context.mirror, uuid));
+  let previous: VmSpec | undefined;
   const written = await updateResource(context, { kind: 'vm', id: uuid }, (spec) => {
+    previous = spec;
     if (facts.name !== spec.name) throw new AppError('invalid', 'a definition cannot change the name; rename the VM', { name: spec.name, given: facts.name });
-    const xml = facts.uuid === undefined ? withIdentity(change.xml, { uuid, name: spec.name }) : change.xml;
+    const identified = facts.uuid === undefined ? withIdentity(change.xml, { uuid, name: spec.name }) : change.xml;
+    const { xml, interfaces } = withInterfaces(context.mirror, { uuid, xml: identified, facts, previousXml: spec.xml });
     const power = change.restart && running ? { action: 'restart' as const, generation: spec.power.generation + 1 } : spec.power;
-    return { ...spec, xml, memoryMib: facts.memoryMib, vcpus: facts.vcpus, interfaces: clusterInterfaces(facts), power };
+    return { ...spec, xml, memoryMib: facts.memoryMib, vcpus: facts.vcpus, interfaces, power };
+  });
+  const before = previous;
+  await confirmInterfaces(context, { spec: written.doc, isNew: false }, async () => {
+    await updateResource(context, { kind: 'vm', id: uuid }, (spec) => (before === undefined || spec.xml !== written.doc.xml ? spec : { ...spec, xml: before.xml, memoryMib: before.memoryMib, vcpus: before.vcpus, interfaces: before.interfaces }));
   });
   return written.doc;
 }
