@@ -1,0 +1,268 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import type { Clock } from '../../common/clock.ts';
+import { AppError } from '../../common/errors.ts';
+import type { Logger } from '../../common/log.ts';
+import type { Command, Run } from '../../common/process.ts';
+import { readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
+import { textDigest } from './dhcp-server.ts';
+import { serviceAccount, type ServiceAccount } from './service-account.ts';
+import { endServices, ServiceProcesses, type MarkOf, type RunningService } from './service-process.ts';
+
+/** Debian's package makes the first; the second is everywhere. */
+const USERS = ['unbound', 'nobody'];
+
+const PROGRAM = 'unbound';
+
+/** unbound answers in milliseconds; it takes a second or so for ten thousand new records. */
+const CONTROL_TIMEOUT_MS = 30_000;
+
+/** The one server's key among its processes. */
+const KEY = 'dns';
+
+export interface DnsServerFiles {
+  readonly directory: string;
+  readonly pid: string;
+  readonly control: string;
+  /** Zones and records with which it starts. */
+  readonly contents: string;
+  readonly user: string;
+}
+
+/** What the server answers for. */
+export interface DnsContents {
+  /** With a dot at the end. */
+  readonly zones: ReadonlySet<string>;
+  /** By name with a dot at the end: lines `name TTL IN TYPE DATA` with tabs between. */
+  readonly records: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+export interface DnsChange {
+  readonly zonesAdded: readonly string[];
+  readonly zonesRemoved: readonly string[];
+  /** All records of the name go. */
+  readonly namesRemoved: readonly string[];
+  readonly recordsAdded: readonly string[];
+}
+
+/** The host's DNS server. It outlives the daemon. Each call may be repeated. */
+export interface DnsServer {
+  /** Finds what runs. Safe to call twice. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Does not end the server. */
+  stop(): Promise<void>;
+  /** Told that the server has ended by itself, or was found. */
+  listen(listener: () => void): () => void;
+  files(): DnsServerFiles;
+  /** Digest of the running server's configuration; undefined when none runs, or none that can be trusted. */
+  configDigest(): Promise<string | undefined>;
+  /**
+   * Ends the server if it runs, and starts it with this configuration and these contents.
+   * @throws AppError 'component' with unbound's message when it cannot start.
+   */
+  launch(texts: { config: string; contents: string }, signal?: AbortSignal): Promise<void>;
+  end(): Promise<void>;
+  /** What the running server holds, without what it has by itself. */
+  contents(signal?: AbortSignal): Promise<DnsContents>;
+  change(change: DnsChange, signal?: AbortSignal): Promise<void>;
+}
+
+/** What a process held before it was told anything: unbound has zones of its own, such as localhost. */
+const baseline = z.strictObject({ pid: z.int(), startTicks: z.int(), zones: z.array(z.string()), records: z.array(z.string()) });
+type Baseline = z.infer<typeof baseline>;
+
+function directoryOf(runDirectory: string): string {
+  return join(runDirectory, 'dns');
+}
+
+/** The configuration's file stands in the command line with its digest: `-c DIRECTORY/unbound-DIGEST.conf`. */
+function markOfServer(directory: string, argv: readonly string[]): { key: string; digest: string } | undefined {
+  const [program = '', option, file = ''] = argv;
+  if (argv.length !== 3 || basename(program) !== PROGRAM || option !== '-c' || !file.startsWith(`${directory}/`)) return undefined;
+  const digest = /^unbound-([0-9a-f]+)\.conf$/u.exec(file.slice(directory.length + 1))?.[1];
+  return digest === undefined ? undefined : { key: KEY, digest };
+}
+
+/** Ends the DNS server that a daemon with this run directory has left, also one that was killed. @returns how many there were. */
+export async function releaseDnsServer(runDirectory: string, deps: { clock: Clock; log: Logger }): Promise<number> {
+  return endServices((argv) => markOfServer(directoryOf(runDirectory), argv), deps);
+}
+
+/** Contents by name, of lines as `list_local_zones` and `list_local_data` print them. */
+export function parseContents(zoneLines: readonly string[], recordLines: readonly string[]): DnsContents {
+  const records = new Map<string, Set<string>>();
+  for (const line of recordLines) {
+    const name = line.slice(0, Math.max(0, line.indexOf('\t')));
+    if (name === '') continue;
+    const own = records.get(name);
+    if (own === undefined) records.set(name, new Set([line]));
+    else own.add(line);
+  }
+  return { zones: new Set(zoneLines.flatMap((line) => line.split(' ')[0] ?? [])), records };
+}
+
+export interface UnboundServerDeps {
+  runDirectory: string;
+  run: Run;
+  clock: Clock;
+  log: Logger;
+  /** Starts unbound elsewhere, such as in a network namespace. */
+  wrap?: (command: Command) => Command;
+}
+
+/** DNS by unbound, told of changes over its control socket. */
+export class UnboundServer implements DnsServer {
+  readonly #deps: UnboundServerDeps;
+  readonly #directory: string;
+  readonly #processes: ServiceProcesses;
+  readonly #listeners = new Set<() => void>();
+  #account: ServiceAccount | undefined;
+  #unlisten: (() => void) | undefined;
+
+  constructor(deps: UnboundServerDeps) {
+    this.#deps = deps;
+    this.#directory = directoryOf(deps.runDirectory);
+    const { clock, log, wrap } = deps;
+    const markOf: MarkOf = (argv, uid) => (uid === 0 || uid === this.#account?.uid ? markOfServer(this.#directory, argv) : undefined);
+    this.#processes = new ServiceProcesses({ clock, log, wrap, markOf });
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    if (this.#unlisten !== undefined) return;
+    this.#account = await serviceAccount(this.#deps.run, USERS, signal);
+    await mkdir(this.#directory, { recursive: true, mode: 0o711 });
+    this.#unlisten = this.#processes.listen(() => {
+      for (const listener of this.#listeners) listener();
+    });
+    await this.#processes.start(signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#unlisten?.();
+    this.#unlisten = undefined;
+    await this.#processes.stop();
+  }
+
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  files(): DnsServerFiles {
+    const file = (name: string): string => join(this.#directory, name);
+    return { directory: this.#directory, pid: file('pid'), control: file('control'), contents: file('contents.conf'), user: this.#account?.user ?? 'nobody' };
+  }
+
+  async configDigest(): Promise<string | undefined> {
+    const service = await this.#only();
+    return service === undefined || (await this.#readBaseline(service)) === undefined ? undefined : service.digest;
+  }
+
+  async launch(texts: { config: string; contents: string }, signal?: AbortSignal): Promise<void> {
+    await this.#processes.end(KEY);
+    const digest = textDigest(texts.config);
+    const config = this.#configFile(digest);
+    await this.#removeConfigs();
+    await unlinkOptional(this.#baselineFile());
+    await unlinkOptional(this.files().control);
+    await writeAtomically(config, texts.config, { mode: 0o600 });
+    await writeAtomically(this.files().contents, texts.contents, { mode: 0o600 });
+    const service = await this.#processes.launch({ mark: { key: KEY, digest }, command: [PROGRAM, '-c', config], pidFile: this.files().pid, stderrFile: join(this.#directory, 'stderr') }, signal);
+    await this.#writeBaseline(service, texts.contents, signal);
+  }
+
+  async end(): Promise<void> {
+    await this.#processes.end(KEY);
+  }
+
+  async contents(signal?: AbortSignal): Promise<DnsContents> {
+    const service = await this.#only();
+    const own = service === undefined ? undefined : await this.#readBaseline(service);
+    if (service === undefined || own === undefined) throw new AppError('component', 'the DNS server does not run');
+    const { zones, records } = await this.#list(service, signal);
+    const [ownZones, ownRecords] = [new Set(own.zones), new Set(own.records)];
+    return parseContents(
+      zones.filter((line) => !ownZones.has(line)),
+      records.filter((line) => !ownRecords.has(line)),
+    );
+  }
+
+  /** Zones come first and go last, so that no record is ever put outside of a zone of ours, where unbound would make one. */
+  async change({ zonesAdded, zonesRemoved, namesRemoved, recordsAdded }: DnsChange, signal?: AbortSignal): Promise<void> {
+    const service = await this.#only();
+    if (service === undefined) throw new AppError('component', 'the DNS server does not run');
+    const tell = (command: string, lines: readonly string[]): Promise<string> => (lines.length === 0 ? Promise.resolve('') : this.#control(service, command, { input: lines, signal }));
+    await tell('local_zones', zonesAdded.map((zone) => `${zone} static`));
+    await tell('local_datas_remove', namesRemoved);
+    await tell('local_datas', recordsAdded);
+    await tell('local_zones_remove', zonesRemoved);
+  }
+
+  async #only(): Promise<RunningService | undefined> {
+    const running = await this.#processes.running(KEY);
+    if (running.length > 1) await this.#processes.end(KEY);
+    return running.length === 1 ? running[0] : undefined;
+  }
+
+  async #list(service: RunningService, signal: AbortSignal | undefined): Promise<{ zones: string[]; records: string[] }> {
+    const zones = linesOf(await this.#control(service, 'list_local_zones', { signal }));
+    return { zones, records: linesOf(await this.#control(service, 'list_local_data', { signal })) };
+  }
+
+  async #control(service: RunningService, command: string, { input, signal }: { input?: readonly string[]; signal?: AbortSignal | undefined }): Promise<string> {
+    const args = ['unbound-control', '-c', this.#configFile(service.digest), command] as const;
+    const options = { timeoutMs: CONTROL_TIMEOUT_MS, signal, ...(input === undefined ? {} : { input: `${input.join('\n')}\n` }) };
+    return (await this.#deps.run(args, options)).stdout;
+  }
+
+  #configFile(digest: string): string {
+    return join(this.#directory, `unbound-${digest}.conf`);
+  }
+
+  #baselineFile(): string {
+    return join(this.#directory, 'baseline.json');
+  }
+
+  async #removeConfigs(): Promise<void> {
+    for (const name of await readdir(this.#directory)) {
+      if (/^unbound-.*\.conf/u.test(name)) await unlinkOptional(join(this.#directory, name));
+    }
+  }
+
+  /** Without it nobody can tell unbound's own zones from ours, so a process that has none is not trusted. */
+  async #writeBaseline({ pid, startTicks, ...mark }: RunningService, given: string, signal: AbortSignal | undefined): Promise<void> {
+    const { zones, records } = await this.#list({ pid, startTicks, ...mark }, signal);
+    const ours = new Set([...given.matchAll(/^local-zone: "([^"]+)" static$/gmu)].map((match) => `${match[1]} static`));
+    const oursData = new Set([...given.matchAll(/^local-data: "([^"]+)"$/gmu)].map((match) => withTabs(match[1] ?? '')));
+    const value: Baseline = { pid, startTicks, zones: zones.filter((line) => !ours.has(line)), records: records.filter((line) => !oursData.has(line)) };
+    await writeAtomically(this.#baselineFile(), JSON.stringify(value), { mode: 0o600 });
+  }
+
+  async #readBaseline({ pid, startTicks }: RunningService): Promise<Baseline | undefined> {
+    const text = await readOptional(this.#baselineFile());
+    if (text === undefined) return undefined;
+    const read = baseline.safeParse(parseJson(text)).data;
+    return read?.pid === pid && read.startTicks === startTicks ? read : undefined;
+  }
+}
+
+/** The four separators of a record are tabs where unbound prints it. */
+function withTabs(record: string): string {
+  const [name, ttl, family, type, ...data] = record.split(' ');
+  return [name, ttl, family, type, data.join(' ')].join('\t');
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return value;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
