@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { AppError } from '../../common/errors.ts';
+import { FIREWALL_TABLE, type FirewallFamily, type FirewallFault, type ObservedChain, type ObservedFirewall, type ObservedTable } from './firewall.ts';
+
+/** A part of an element: text, a prefix, or the parts of a concatenation (libnftables-json(5)). */
+const scalar = z.union([z.string(), z.number().transform(String), z.looseObject({ prefix: z.object({ addr: z.string(), len: z.int() }) }).transform(({ prefix }) => `${prefix.addr}/${prefix.len}`)]);
+const concatenation = z.looseObject({ concat: z.array(scalar) }).transform(({ concat }) => concat.join(' . '));
+const key = z.union([scalar, concatenation, z.looseObject({ elem: z.looseObject({ val: z.union([scalar, concatenation]) }) }).transform(({ elem }) => elem.val)]);
+const verdict = z.looseObject({ jump: z.object({ target: z.string() }) }).transform(({ jump }) => `jump ${jump.target}`);
+const element = z.union([key, z.tuple([key, verdict]).transform(([from, to]) => `${from} : ${to}`)]);
+
+const place = { family: z.string(), table: z.string() };
+const elements = z.looseObject({ ...place, name: z.string(), elem: z.array(element).default([]) });
+
+const item = z.looseObject({
+  table: z.looseObject({ family: z.string(), name: z.string() }).optional(),
+  chain: z.looseObject({ ...place, name: z.string() }).optional(),
+  rule: z.looseObject({ ...place, chain: z.string(), comment: z.string().optional() }).optional(),
+  set: elements.optional(),
+  map: elements.optional(),
+});
+
+const listing = z.looseObject({ nftables: z.array(item) });
+
+interface TableUnderWay extends ObservedTable {
+  readonly chains: Map<string, ObservedChain>;
+  readonly sets: Map<string, ReadonlySet<string>>;
+}
+
+/**
+ * Our tables in listings of `nft --json list table`.
+ * @throws AppError 'component' for anything else.
+ */
+export function parseTables(texts: readonly string[]): ObservedFirewall {
+  const tables = new Map<FirewallFamily, TableUnderWay>();
+  for (const found of texts.flatMap(parseListing)) take(tables, found);
+  return tables;
+}
+
+function parseListing(text: string): readonly z.infer<typeof item>[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new AppError('component', 'nft printed something unexpected', { text: text.slice(0, 200) }, { cause: error });
+  }
+  const parsed = listing.safeParse(value);
+  if (!parsed.success) throw new AppError('component', 'nft printed something unexpected', { text: text.slice(0, 200) }, { cause: parsed.error });
+  return parsed.data.nftables;
+}
+
+function take(tables: Map<FirewallFamily, TableUnderWay>, { table, chain, rule, set, map }: z.infer<typeof item>): void {
+  const named = chain ?? rule ?? set ?? map;
+  const family = table?.family ?? named?.family;
+  if ((family !== 'inet' && family !== 'bridge') || (table?.name ?? named?.table) !== FIREWALL_TABLE) return;
+  const into: TableUnderWay = tables.get(family) ?? { chains: new Map(), sets: new Map() };
+  tables.set(family, into);
+  if (chain !== undefined) into.chains.set(chain.name, { mark: undefined, ruleCount: 0 });
+  if (rule !== undefined) {
+    const before = into.chains.get(rule.chain) ?? { mark: undefined, ruleCount: 0 };
+    into.chains.set(rule.chain, { mark: before.ruleCount === 0 ? rule.comment : before.mark, ruleCount: before.ruleCount + 1 });
+  }
+  const filled = set ?? map;
+  if (filled !== undefined) into.sets.set(filled.name, new Set(filled.elem));
+}
+
+/** The first thing that nft complains of, from its standard error: `FILE:LINE:COLUMN-COLUMN: Error: MESSAGE`, then the line and a pointer. */
+export function parseFault(stderr: string): FirewallFault {
+  const [, line, message] = /^\S*?:(\d+):\d+(?:-\d+)?: Error: (.*)$/mu.exec(stderr) ?? [];
+  return line === undefined || message === undefined ? { line: undefined, message: stderr.trim().split('\n')[0] ?? '' } : { line: Number(line), message };
+}

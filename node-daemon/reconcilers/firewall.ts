@@ -1,0 +1,188 @@
+import type { Clock } from '../../common/clock.ts';
+import { nodesOfVm } from '../../common/domain/network.ts';
+import { AppError } from '../../common/errors.ts';
+import type { NodeName } from '../../common/ids.ts';
+import type { Logger } from '../../common/log.ts';
+import type { ClusterMirror } from '../../common/operations/context.ts';
+import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reconciler.ts';
+import type { DhcpReservation, ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
+import type { Kind, Versioned } from '../../common/schema/resources.ts';
+import type { VmInterface } from '../../common/schema/vm.ts';
+import type { Firewall, FirewallFault, ObservedFirewall } from '../drivers/firewall.ts';
+import { desiredBase, desiredNetwork, desiredPort, type DesiredElement, type FirewallPart, type HostNetworks } from '../plans/firewall.ts';
+import { diffFirewall, inForceAfter, RESET, TABLES, type FirewallChange } from '../plans/firewall-diff.ts';
+import { describeFault, withoutFault } from '../plans/firewall-fault.ts';
+import type { FirewallState } from './network-status.ts';
+
+/** The one key: the kernel takes one transaction at a time anyway. */
+export const FIREWALL_KEY = 'firewall';
+
+/** What the kernel holds is listed again when it was last looked at longer ago than this. */
+const LOOK_AGAIN_MS = 30_000;
+
+/** Rules of one network that are left out one after the other, at most, when nft refuses them. */
+const REFUSED_MAX = 32;
+
+export interface FirewallDeps {
+  me: NodeName;
+  mirror: Pick<ClusterMirror, 'get' | 'all' | 'staleForMs'>;
+  firewall: Firewall;
+  clock: Clock;
+  log: Logger;
+  hosts: HostNetworks;
+  /** This node has, or may have, guests or the gateway of the network. */
+  isNeeded: (vni: number) => boolean;
+  report: (vni: number, state: FirewallState) => void;
+}
+
+interface NetworkDocuments {
+  readonly network: Versioned<ManagedNetwork>;
+  readonly acl: Versioned<NetworkAcl> | undefined;
+}
+
+/** Keeps our tables in the kernel equal to the networks, their rules, and the guests of this node. */
+export class FirewallReconciler implements Reconciler {
+  readonly #deps: FirewallDeps;
+  /** Interfaces of the VMs that are or may come here, by UUID. */
+  readonly #guests = new Map<string, readonly VmInterface[]>();
+  /** The part of each network, made once from its documents. */
+  readonly #parts = new Map<number, { readonly from: NetworkDocuments; readonly part: FirewallPart }>();
+  #observed: { readonly tables: ObservedFirewall; readonly atMs: number } | undefined;
+
+  constructor(deps: FirewallDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes in every VM that the mirror holds. */
+  rebuild(): void {
+    this.#guests.clear();
+    for (const uuid of this.#deps.mirror.all('vm').keys()) this.#takeVm(uuid);
+  }
+
+  /** The only key, after a change that may matter. */
+  keysOf(kind: Kind, id: string): string[] {
+    if (kind === 'vm' || kind === 'vm-status') return this.#takeVm(id) ? [FIREWALL_KEY] : [];
+    return kind === 'network' || kind === 'network-acl' || kind === 'dhcp-reservation' ? [FIREWALL_KEY] : [];
+  }
+
+  /** Somebody else may have changed our tables. */
+  doubt(): void {
+    this.#observed = undefined;
+  }
+
+  async reconcile(_key: string, signal: AbortSignal): Promise<Outcome> {
+    // A stale mirror takes nothing away and opens nothing.
+    if (this.#deps.mirror.staleForMs() > 0) return DONE;
+    const documents = this.#documents();
+    const parts = [desiredBase(this.#deps.hosts), this.#portsPart(), ...documents.map((of) => this.#partOf(of))];
+    const changes = diffFirewall(parts, await this.#look(signal));
+    const refused = changes.length === 0 ? new Map<number, string | null>() : await this.#apply(parts, changes, signal);
+    for (const { network, acl } of documents) {
+      const error = refused.get(network.doc.vni) ?? null;
+      this.#deps.report(network.doc.vni, { version: network.version, aclVersion: acl?.version ?? null, error });
+    }
+    return DONE;
+  }
+
+  async #look(signal: AbortSignal): Promise<ObservedFirewall> {
+    const now = this.#deps.clock.monotonicMs();
+    if (this.#observed === undefined || now - this.#observed.atMs > LOOK_AGAIN_MS) {
+      this.#observed = { tables: await this.#deps.firewall.list(signal), atMs: now };
+    }
+    return this.#observed.tables;
+  }
+
+  /** @returns why networks are not as they should be; all others are. */
+  async #apply(parts: readonly FirewallPart[], changes: readonly FirewallChange[], signal: AbortSignal): Promise<Map<number, string | null>> {
+    this.#observed = undefined;
+    if (await this.#tryApply(changes.flatMap(({ lines }) => lines), signal)) {
+      this.#observed = { tables: inForceAfter(parts), atMs: this.#deps.clock.monotonicMs() };
+      return new Map();
+    }
+    const refused = new Map<number, string | null>();
+    for (const change of changes) {
+      if (change.vni === undefined) await this.#applyCommon(change, signal);
+      else refused.set(change.vni, await this.#applyNetwork(change, signal));
+    }
+    return refused;
+  }
+
+  /** Tables that an earlier version left in another form are made anew; the next look finds what is missing then. */
+  async #applyCommon({ lines }: FirewallChange, signal: AbortSignal): Promise<void> {
+    if (await this.#tryApply(lines, signal)) return;
+    this.#deps.log.warn({}, 'our tables in the packet filter cannot be brought up to date and are made anew');
+    await this.#deps.firewall.apply(`${RESET.join('\n')}\n`, signal);
+    throw new AppError('conflict', 'the packet filter is made anew');
+  }
+
+  /** Leaves out what nft refuses, rule by rule: one bad rule never stands in the way of another. @returns what was left out. */
+  async #applyNetwork({ lines, vni }: FirewallChange, signal: AbortSignal): Promise<string | null> {
+    const errors: string[] = [];
+    let left = lines;
+    while (errors.length < REFUSED_MAX) {
+      const fault = await this.#faultOf(left, signal);
+      if (fault === undefined) return errors.length === 0 ? null : errors.join('; ');
+      errors.push(describeFault(left, fault, TABLES.length));
+      const next = withoutFault(left, fault, TABLES.length);
+      if (next === undefined) break;
+      left = next;
+    }
+    this.#deps.log.error({ vni, errors }, 'the rules of a network cannot be put in force');
+    return errors.join('; ');
+  }
+
+  async #tryApply(lines: readonly string[], signal: AbortSignal): Promise<boolean> {
+    return (await this.#faultOf(lines, signal)) === undefined;
+  }
+
+  #faultOf(lines: readonly string[], signal: AbortSignal): Promise<FirewallFault | undefined> {
+    return this.#deps.firewall.apply(`${[...TABLES, ...lines].join('\n')}\n`, signal);
+  }
+
+  #documents(): NetworkDocuments[] {
+    const { mirror, isNeeded } = this.#deps;
+    const found: NetworkDocuments[] = [];
+    for (const [id, network] of mirror.all('network')) {
+      if (network.doc.type === 'managed' && isNeeded(network.doc.vni)) found.push({ network: { ...network, doc: network.doc }, acl: mirror.get('network-acl', id) });
+    }
+    return found;
+  }
+
+  #partOf(from: NetworkDocuments): FirewallPart {
+    const { vni } = from.network.doc;
+    const held = this.#parts.get(vni);
+    if (held !== undefined && held.from.network.doc === from.network.doc && held.from.acl?.doc === from.acl?.doc) return held.part;
+    const part = desiredNetwork(from.network.doc, from.acl?.doc);
+    this.#parts.set(vni, { from, part });
+    return part;
+  }
+
+  #portsPart(): FirewallPart {
+    const elements: DesiredElement[] = [];
+    const reservations = new Map<number, ReadonlyMap<string, DhcpReservation>>();
+    for (const nic of [...this.#guests.values()].flat()) {
+      const network = this.#deps.mirror.get('network', String(nic.vni))?.doc;
+      if (network?.type !== 'managed') continue;
+      const known = reservations.get(nic.vni) ?? this.#reservations(nic.vni);
+      reservations.set(nic.vni, known);
+      elements.push(...desiredPort(nic, network, known.get(nic.mac)));
+    }
+    return { vni: undefined, sets: [], chains: [], elements };
+  }
+
+  #reservations(vni: number): ReadonlyMap<string, DhcpReservation> {
+    const doc = this.#deps.mirror.get('dhcp-reservation', String(vni))?.doc;
+    return new Map(doc?.reservations.map((reservation) => [reservation.mac, reservation]));
+  }
+
+  /** @returns true when it changes what this node has to guard. */
+  #takeVm(uuid: string): boolean {
+    const { mirror, me } = this.#deps;
+    const spec = mirror.get('vm', uuid)?.doc;
+    const here = spec !== undefined && spec.interfaces.length > 0 && nodesOfVm(spec, mirror.get('vm-status', uuid)?.doc).includes(me);
+    const before = this.#guests.get(uuid);
+    if (here) this.#guests.set(uuid, spec.interfaces);
+    else this.#guests.delete(uuid);
+    return before !== this.#guests.get(uuid);
+  }
+}
