@@ -3,7 +3,7 @@ import { nodeView } from '../../api/present/node.ts';
 import { statusView } from '../../api/present/status.ts';
 import { taskView } from '../../api/present/task.ts';
 import { vmView } from '../../api/present/vm.ts';
-import { aNodeName, aVmId } from '../support/builders.ts';
+import { aManagedNetwork, aNodeName, aVmId } from '../support/builders.ts';
 import { until } from '../support/until.ts';
 import { aZooKeeper, ask as askAt, domainXml, drop, put, putNode, putVm, putVmStatus, startApi, type Answer, type AskOptions, type TestApi } from './api-support.ts';
 
@@ -21,6 +21,7 @@ beforeAll(async () => {
   await putNode(api, 'hv2');
   await putNode(api, 'hv3', { alive: false });
   await put(api, 'lease', 'primary', { node: 'hv1', instance: 'hv1-1' });
+  await put(api, 'network', '1001', aManagedNetwork({ vni: 1_001 }));
 });
 
 afterAll(() => api.stop());

@@ -3,6 +3,7 @@ import { MemoryStore } from '../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { describeOperations } from './operations-contract.ts';
 import type { OperationsFixture } from './operations-harness.ts';
+import { describeNetworkOperations } from './operations-network-contract.ts';
 import { describePowerOperations } from './operations-power-contract.ts';
 
 function open(latencyMs: () => number): () => Promise<OperationsFixture> {
@@ -24,3 +25,5 @@ let count = 0;
 describeOperations('operations on the store in memory', open(() => 0));
 describeOperations('operations on the store in memory with uneven latency', open(() => (count += 1) % 3));
 describePowerOperations('power and place on the store in memory', open(() => 0));
+describeNetworkOperations('networks on the store in memory', open(() => 0));
+describeNetworkOperations('networks on the store in memory with uneven latency', open(() => (count += 1) % 3));

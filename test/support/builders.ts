@@ -1,4 +1,5 @@
 import { newVmId, nodeName, vmName, type NodeName, type VmId, type VmName } from '../../common/ids.ts';
+import type { ManagedNetwork } from '../../common/schema/network.ts';
 import type { NodeSpec, NodeStatistics, NodeStatus, Presence } from '../../common/schema/node.ts';
 import type { Versioned } from '../../common/schema/resources.ts';
 import type { VmSpec } from '../../common/schema/vm.ts';
@@ -111,6 +112,24 @@ export function aNode(name: string, given: NodeGiven = {}): { spec: NodeSpec; st
       },
     },
     presence: { node, instance: `${name}-1`, address: '10.0.0.1', version: '0.1.0' },
+  };
+}
+
+/** A managed network 5 of 10.5.0.0/24 and 2001:db8:5::/64 with DHCP. */
+export function aManagedNetwork(given: Partial<ManagedNetwork> = {}): ManagedNetwork {
+  const vni = given.vni ?? 5;
+  return {
+    type: 'managed',
+    vni,
+    description: `net${vni}`,
+    mtu: null,
+    domain: `net${vni}.local`,
+    nameServers: [],
+    ip4: { network: '10.5.0.0/24', gateway: '10.5.0.1', dhcp: { start: '10.5.0.100', end: '10.5.0.199' } },
+    ip6: { network: '2001:db8:5::/64', gateway: '2001:db8:5::1' },
+    nat: false,
+    antiSpoofing: true,
+    ...given,
   };
 }
 

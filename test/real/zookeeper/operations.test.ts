@@ -6,6 +6,7 @@ import type { Store } from '../../../common/store/store.ts';
 import { ZooKeeperStore } from '../../../common/store/zookeeper-store.ts';
 import { describeOperations } from '../../contract/operations-contract.ts';
 import type { OperationsFixture } from '../../contract/operations-harness.ts';
+import { describeNetworkOperations } from '../../contract/operations-network-contract.ts';
 import { describePowerOperations } from '../../contract/operations-power-contract.ts';
 import { startZooKeeper, type Ensemble } from '../../support/zookeeper-server.ts';
 
@@ -44,3 +45,4 @@ async function open(): Promise<OperationsFixture> {
 
 describeOperations('operations on a real ZooKeeper', open);
 describePowerOperations('power and place on a real ZooKeeper', open);
+describeNetworkOperations('networks on a real ZooKeeper', open);
