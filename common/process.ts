@@ -61,3 +61,30 @@ function toRunError(command: Command, options: RunOptions, error: unknown): AppE
   const stderr = String(error.stderr ?? '').slice(0, STDERR_MAX_CHARS);
   return new AppError('component', 'command failed', { command, exitCode: error.exitCode ?? null, reason: error.code, stderr });
 }
+
+export interface FollowOptions {
+  /** Ends the command. */
+  signal: AbortSignal;
+  /** Told each line of standard output as it comes. */
+  onLine: (line: string) => void;
+}
+
+/** Runs a command that goes on by itself and tells things, such as a monitor. Passed into drivers as `Run` is. */
+export type Follow = (command: Command, options: FollowOptions) => Promise<void>;
+
+/**
+ * Resolves when the command has ended by itself, or by the signal.
+ * @throws AppError 'component' when it could not be run or failed.
+ */
+export const follow: Follow = async (command, { signal, onLine }) => {
+  if (signal.aborted) return;
+  const [program, ...args] = command;
+  try {
+    const running = execa(program, args, { env: { LC_ALL: 'C' }, stdin: 'ignore', buffer: { stdout: false, stderr: true }, maxBuffer: STDERR_MAX_CHARS, cancelSignal: signal });
+    for await (const line of running) onLine(line);
+    await running;
+  } catch (error) {
+    const failure = toRunError(command, { timeoutMs: 0 }, error);
+    if (failure.code !== 'cancelled') throw failure;
+  }
+};

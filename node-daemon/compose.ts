@@ -13,6 +13,7 @@ import { Controller, type ControllerOptions, type KeySource } from '../common/re
 import { MIRRORED, RESOURCES, type MirroredKind } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { PVC_VERSION } from '../common/version.ts';
+import { composeNetworks, type NetworkParts, type NodeNetworks } from './compose-networks.ts';
 import type { NodeConfig } from './config.ts';
 import { canonicalCidr, type AddressDriver } from './drivers/address.ts';
 import type { ApiService } from './drivers/api-service.ts';
@@ -20,15 +21,17 @@ import type { ConsoleLogs } from './drivers/console-log.ts';
 import type { HostStatistics } from './drivers/host-statistics.ts';
 import type { Hypervisor } from './drivers/hypervisor.ts';
 import { DomainsReconciler } from './reconcilers/domains.ts';
+import { mirrorChanges, whenFresh } from './reconcilers/key-sources.ts';
 import { NodeStatusReporter } from './reconcilers/node-status.ts';
 import { PresenceReconciler } from './reconcilers/presence.ts';
 import { PrimaryLease } from './reconcilers/primary-lease.ts';
 import { PRIMARY_KEY, PrimaryReconciler } from './reconcilers/primary.ts';
 import { coalesce, CONSOLE_INTERVAL_MS, VmConsoleReconciler } from './reconcilers/vm-console.ts';
+import type { VmNetworks } from './reconcilers/vm-networks.ts';
 import { VmReconciler } from './reconcilers/vm.ts';
 
 /** The world outside of the daemon, real or simulated. */
-export interface NodeParts {
+export interface NodeParts extends NetworkParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
@@ -90,6 +93,7 @@ class Node implements NodeDaemon {
   readonly #presence: PresenceReconciler;
   readonly #lease: PrimaryLease;
   readonly #primary: PrimaryReconciler;
+  readonly #networks: NodeNetworks;
   readonly #vms: VmReconciler;
   readonly #controllers: { vm: Controller; domains: Controller; console: Controller; primary: Controller; presence: Controller };
   #registered = false;
@@ -110,7 +114,8 @@ class Node implements NodeDaemon {
     this.#presence = new PresenceReconciler({ store, presence: { node: config.node, instance: parts.instance, address: config.address, version: PVC_VERSION } });
     this.#lease = new PrimaryLease({ node: config.node, instance: parts.instance, store, clock, log, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000 });
     this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status });
-    this.#vms = createVms(config, parts, this.#context, (uuid) => this.#controllers.vm.enqueue(uuid));
+    this.#networks = composeNetworks(config, { parts, mirror: this.#mirror });
+    this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
     this.#controllers = {
       vm: this.#vmController(),
       domains: this.#domainsController(),
@@ -135,6 +140,7 @@ class Node implements NodeDaemon {
     // Before libvirt: the API's address must not wait for it.
     this.#controllers.primary.start();
     this.#registered = true;
+    await this.#networks.start(signal);
     await hypervisor.start(signal);
     for (const vm of await consoles.list()) this.#controllers.console.enqueue(vm);
     await this.#lookAtHost();
@@ -156,6 +162,7 @@ class Node implements NodeDaemon {
     this.#lease.stop();
     void this.#status.stop();
     for (const controller of Object.values(this.#controllers)) void controller.stop();
+    this.#networks.abandon();
     void this.#vms.stop();
     void this.#audit.stop();
     this.#occupancy.stop();
@@ -178,7 +185,8 @@ class Node implements NodeDaemon {
       await this.#part('the primary role', () => this.#relinquish(), RELINQUISH_LIMIT_MS);
     }
     const working = [primary, domains, vm, console, presence];
-    await Promise.all(working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop())));
+    const stopped = working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop()));
+    await Promise.all([...stopped, this.#part('the networks', () => this.#networks.stop())]);
     await this.#part('migrations', () => this.#vms.stop());
     await this.#part('libvirt', () => hypervisor.stop());
     await this.#part('consoles', () => consoles.stop());
@@ -217,21 +225,6 @@ class Node implements NodeDaemon {
     return new Controller({ clock, log, jitter, ...options });
   }
 
-  #changes(keysOf: (kind: MirroredKind, id: string) => readonly string[]): KeySource {
-    return (enqueue) =>
-      this.#mirror.onChange((kind, id) => {
-        for (const key of keysOf(kind, id)) enqueue(key);
-      });
-  }
-
-  /** Everything is looked at again when the mirror has caught up. */
-  #whenFresh(keys: () => Iterable<string>): KeySource {
-    return (enqueue) =>
-      this.#mirror.onFreshness((fresh) => {
-        if (fresh) for (const key of keys()) enqueue(key);
-      });
-  }
-
   #vmController(): Controller {
     const vms = this.#vms;
     const keys = (): readonly VmId[] => vms.keys();
@@ -242,7 +235,7 @@ class Node implements NodeDaemon {
           if (state === 'connected') void this.#part('the look at this host', () => this.#libvirtIsBack());
         },
       });
-    const sources = [this.#changes((kind, id) => vms.keysOf(kind, id)), this.#whenFresh(keys), domains];
+    const sources = [mirrorChanges(this.#mirror, (kind, id) => vms.keysOf(kind, id)), whenFresh(this.#mirror, keys), domains];
     return this.#controller({ name: 'vm', reconciler: vms, sources, keys, workers: VM_WORKERS, resyncMs: VM_RESYNC_MS });
   }
 
@@ -284,7 +277,7 @@ class Node implements NodeDaemon {
       report: (domains) => this.#status.setDomains(domains),
     });
     const keys = (): readonly NodeName[] => [node];
-    const sources = [this.#changes((kind, id) => reconciler.keysOf(kind, id)), this.#whenFresh(keys)];
+    const sources = [mirrorChanges(this.#mirror, (kind, id) => reconciler.keysOf(kind, id)), whenFresh(this.#mirror, keys)];
     return this.#controller({ name: 'domains', reconciler, sources, keys, workers: 1, resyncMs: DOMAINS_RESYNC_MS });
   }
 
@@ -304,7 +297,7 @@ class Node implements NodeDaemon {
         notify.stop();
       };
     };
-    const sources = [this.#changes((kind, id) => reconciler.keysOf(kind, id)), this.#whenFresh(keys), files];
+    const sources = [mirrorChanges(this.#mirror, (kind, id) => reconciler.keysOf(kind, id)), whenFresh(this.#mirror, keys), files];
     return this.#controller({ name: 'vm-console', reconciler, sources, keys, workers: 4, resyncMs: CONSOLE_RESYNC_MS });
   }
 
@@ -315,7 +308,7 @@ class Node implements NodeDaemon {
         this.#primary.lapse();
         enqueue(PRIMARY_KEY);
       });
-    const sources = [this.#changes((kind, id) => this.#primary.keysOf(kind, id)), this.#whenFresh(keys), lapses];
+    const sources = [mirrorChanges(this.#mirror, (kind, id) => this.#primary.keysOf(kind, id)), whenFresh(this.#mirror, keys), lapses];
     return this.#controller({ name: 'primary', reconciler: this.#primary, sources, keys, workers: 1, resyncMs: PRIMARY_RESYNC_MS, backoff: PRIMARY_BACKOFF });
   }
 
@@ -323,7 +316,7 @@ class Node implements NodeDaemon {
     const { node } = this.#config;
     const keys = (): readonly string[] => [node];
     const sessions: KeySource = (enqueue) => this.#parts.store.listen({ session: (state) => (state === 'connected' ? enqueue(node) : undefined) });
-    const sources = [this.#changes((kind, id) => (kind === 'presence' && id === node ? [node] : [])), sessions];
+    const sources = [mirrorChanges(this.#mirror, (kind, id) => (kind === 'presence' && id === node ? [node] : [])), sessions];
     return this.#controller({ name: 'presence', reconciler: this.#presence, sources, keys, workers: 1, resyncMs: PRESENCE_RESYNC_MS });
   }
 }
@@ -361,19 +354,20 @@ function createPrimary(config: NodeConfig, parts: NodeParts, own: { context: Ope
   });
 }
 
-function createVms(config: NodeConfig, parts: NodeParts, context: OperationContext, enqueue: (uuid: VmId) => void): VmReconciler {
+function createVms(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; networks: VmNetworks; enqueue: (uuid: VmId) => void }): VmReconciler {
   return new VmReconciler({
     me: config.node,
     store: parts.store,
-    mirror: context.mirror,
+    mirror: own.context.mirror,
     hypervisor: parts.hypervisor,
-    operations: vmOperations(context),
+    operations: vmOperations(own.context),
+    networks: own.networks,
     clock: parts.clock,
     log: parts.log,
     shutdownTimeoutMs: config.vm.shutdown_timeout_s * 1_000,
     migrationTimeoutMs: config.migration.timeout_s * 1_000,
     consoleDirectory: config.vm.console_directory,
-    enqueue,
+    enqueue: own.enqueue,
   });
 }
 

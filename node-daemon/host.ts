@@ -3,7 +3,7 @@ import { systemClock } from '../common/clock.ts';
 import { describeError } from '../common/errors.ts';
 import { randomToken } from '../common/ids.ts';
 import type { Logger } from '../common/log.ts';
-import { run } from '../common/process.ts';
+import { follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
 import { composeNode, type NodeDaemon } from './compose.ts';
 import type { NodeConfig } from './config.ts';
@@ -11,6 +11,7 @@ import { IpAddressDriver } from './drivers/address.ts';
 import { createApiService } from './drivers/api-service.ts';
 import { FileConsoleLogs } from './drivers/console-log.ts';
 import { ProcHostStatistics } from './drivers/host-statistics.ts';
+import { IpLinkDriver } from './drivers/ip-link-driver.ts';
 import { parseKnownHosts } from './drivers/known-hosts.ts';
 import { LibvirtHypervisor, type Peer } from './drivers/libvirt-hypervisor.ts';
 import { PidLock } from './drivers/pid-lock.ts';
@@ -31,6 +32,7 @@ export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
     clock,
     log,
     addresses,
+    links: new IpLinkDriver({ run, follow, clock, log }),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),

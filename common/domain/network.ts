@@ -4,6 +4,9 @@ import type { VmInterface, VmSpec } from '../schema/vm.ts';
 import type { VmStatus } from '../schema/vm-status.ts';
 import type { DomainFacts } from './domain-xml.ts';
 
+/** UDP port of VXLAN (IANA). */
+export const VXLAN_PORT = 4_789;
+
 /** The bridge that a network's guests are plugged into, on every node the same; definitions name it as the interface's source. */
 export function bridgeName(vni: number): string {
   return `vmbr${vni}`;
@@ -26,12 +29,34 @@ export function vniOfBridge(name: string): number | undefined {
   return digits !== undefined && vni <= VNI_MAX ? vni : undefined;
 }
 
+/** Network of one of our links' names; undefined for a name that is not ours. */
+export function vniOfLink(name: string): number | undefined {
+  const digits = /^(?:vmbr|vxlan|vlan)([1-9]\d{0,7})$/u.exec(name)?.[1];
+  const vni = Number(digits);
+  return digits !== undefined && vni <= VNI_MAX ? vni : undefined;
+}
+
+/**
+ * Largest MTU inside a VXLAN network.
+ * @param underlay MTU in bytes of the device that carries the tunnels, and the family of its addresses.
+ * @returns MTU in bytes: 50 less over IPv4 and 70 less over IPv6: outer IP 20 or 40, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348, section 5).
+ */
+export function vxlanMtu(underlay: { mtu: number; family: 4 | 6 }): number {
+  return underlay.mtu - (underlay.family === 4 ? 50 : 70);
+}
+
 /**
  * Name of the tap device of a guest's interface: it follows from the MAC address, so the firewall can know it before the guest runs.
  * 15 characters, the kernel's limit (IFNAMSIZ); libvirt keeps a name that does not begin with `vnet`.
  */
 export function tapName(mac: string): string {
   return `tap${mac.replaceAll(':', '')}`;
+}
+
+/** MAC address in the name of a guest's tap device; undefined for another device. */
+export function macOfTap(name: string): string | undefined {
+  const digits = /^tap([0-9a-f]{12})$/u.exec(name)?.[1];
+  return digits?.match(/../gu)?.join(':');
 }
 
 /** The interfaces of a definition that are plugged into networks of the cluster and have a MAC address. */

@@ -99,7 +99,7 @@ function endedStep(view: VmView, spec: Spec, status: VmStatus, ended: Extract<Vm
   if (status.phase.kind !== 'migrating') return SETTLED;
   const { target } = status.phase;
   if (ended.outcome === 'done') return writeStatus(spec, handedOver(status, target, { outcome: 'live', error: null, elapsedMs: ended.elapsedMs }));
-  const failure = { outcome: ended.outcome, error: ended.error, elapsedMs: ended.elapsedMs };
+  const failure = { outcome: ended.outcome === 'refused' ? ('failed' as const) : ended.outcome, error: ended.error, elapsedMs: ended.elapsedMs };
   const mayShutDown = ended.outcome === 'failed' && spec.doc.placement.method === 'any' && view.targetAlive && spec.doc.node === target && wantsToRun(spec.doc);
   if (mayShutDown) return beginShutdown(view, spec, failedMove(view, spec, status, failure), 'relocate');
   return writeStatus(spec, failedMove(view, spec, status, failure));

@@ -4,11 +4,11 @@ import type { VmSpec } from '../../common/schema/vm.ts';
 import type { VmStatus } from '../../common/schema/vm-status.ts';
 import type { Domain } from '../drivers/hypervisor.ts';
 
-/** What this process knows of a migration that it started. */
+/** What this process knows of a migration that it started; `refused`: the target was not able to take the guest, and nothing was begun. */
 export type MigrationJob =
   | { kind: 'none' }
   | { kind: 'running'; generation: number }
-  | { kind: 'ended'; generation: number; outcome: 'done' | 'failed' | 'aborted'; error: string | null; elapsedMs: number };
+  | { kind: 'ended'; generation: number; outcome: 'done' | 'failed' | 'refused' | 'aborted'; error: string | null; elapsedMs: number };
 
 /** Everything the decision about one VM depends on. */
 export interface VmView {

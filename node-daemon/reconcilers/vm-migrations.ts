@@ -27,6 +27,8 @@ export interface VmMigrationsDeps {
   log: Logger;
   /** A migration that takes longer is aborted. */
   timeoutMs: number;
+  /** Makes sure that the target is able to take the guest; when it throws, nothing is begun and the guest stays. */
+  prepare: (uuid: VmId, target: NodeName, signal: AbortSignal) => Promise<void>;
   onProgress: (uuid: VmId, progress: MigrationProgressDoc) => Promise<void>;
   /** A migration has ended: look at the VM. */
   onEnded: (uuid: VmId) => void;
@@ -74,21 +76,27 @@ export class VmMigrations {
   }
 
   async #run(uuid: VmId, request: MigrationStart, controller: AbortController): Promise<void> {
-    const { clock, log, hypervisor } = this.#deps;
+    const { clock, log } = this.#deps;
     const beganMs = clock.monotonicMs();
     const limit = clock.after(this.#deps.timeoutMs, () => controller.abort(new AppError('timeout', 'the migration took too long')));
-    const watching = new AbortController();
-    const watch = this.#watchProgress(uuid, request.maxDowntimeMs, watching.signal);
-    const result = await settle(hypervisor.migrate(uuid, { target: request.target, maxDowntimeMs: request.maxDowntimeMs, autoConverge: true }, controller.signal));
-    watching.abort();
+    const refusal = await settle(this.#deps.prepare(uuid, request.target, controller.signal));
+    const result = refusal ?? (await this.#move(uuid, request, controller.signal));
     limit.cancel();
-    await watch;
     const elapsedMs = Math.round(clock.monotonicMs() - beganMs);
-    const outcome = result === undefined ? 'done' : controller.signal.aborted ? 'aborted' : 'failed';
+    const outcome = result === undefined ? 'done' : controller.signal.aborted ? 'aborted' : refusal !== undefined ? 'refused' : 'failed';
     log.info({ vm: uuid, target: request.target, outcome, elapsedMs, error: result === undefined ? undefined : describeError(result) }, 'migration ended');
     this.#running.delete(uuid);
     this.#ended.set(uuid, { kind: 'ended', generation: request.generation, outcome, error: result === undefined ? null : describeError(result), elapsedMs });
     this.#deps.onEnded(uuid);
+  }
+
+  async #move(uuid: VmId, { target, maxDowntimeMs }: MigrationStart, signal: AbortSignal): Promise<unknown> {
+    const watching = new AbortController();
+    const watch = this.#watchProgress(uuid, maxDowntimeMs, watching.signal);
+    const result = await settle(this.#deps.hypervisor.migrate(uuid, { target, maxDowntimeMs, autoConverge: true }, signal));
+    watching.abort();
+    await watch;
+    return result;
   }
 
   /** Tells the progress once a second and climbs the convergence ladder. */

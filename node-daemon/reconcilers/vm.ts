@@ -1,5 +1,5 @@
 import type { Clock } from '../../common/clock.ts';
-import { withConsoleLog } from '../../common/domain/domain-xml.ts';
+import { withClusterInterfaces, withConsoleLog } from '../../common/domain/domain-xml.ts';
 import { AppError, describeError, isAppError } from '../../common/errors.ts';
 import { vmId, type NodeName, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
@@ -15,6 +15,7 @@ import type { Hypervisor } from '../drivers/hypervisor.ts';
 import { isAlive, type VmStep, type VmView } from '../plans/vm-view.ts';
 import { nextVmStep } from '../plans/vm.ts';
 import { VmMigrations } from './vm-migrations.ts';
+import type { VmNetworks } from './vm-networks.ts';
 
 /** Steps of one round, at most: a whole life from start over migration to removal has fewer. */
 const STEPS_MAX = 24;
@@ -28,6 +29,7 @@ export interface VmReconcilerDeps {
   mirror: ClusterMirror;
   hypervisor: Hypervisor;
   operations: Pick<VmOperations, 'keepAt' | 'finishRemoval'>;
+  networks: VmNetworks;
   clock: Clock;
   log: Logger;
   shutdownTimeoutMs: number;
@@ -53,6 +55,7 @@ export class VmReconciler {
       clock: deps.clock,
       log: deps.log,
       timeoutMs: deps.migrationTimeoutMs,
+      prepare: (uuid, target, signal) => deps.networks.there(target, deps.mirror.get('vm', uuid)?.doc.interfaces ?? [], signal),
       onProgress: (uuid, progress) => this.#writeProgress(uuid, progress),
       onEnded: deps.enqueue,
     });
@@ -177,13 +180,15 @@ export class VmReconciler {
     await this.#deps.mirror.waitFor('vm-status', uuid, 'gone', { timeoutMs: MIRROR_WAIT_MS });
   }
 
-  /** A refusal by libvirt is the VM's failure; a libvirt that does not answer is tried again. */
+  /** A refusal by libvirt, or a network that does not come up, is the VM's failure; a libvirt that does not answer is tried again. */
   async #create(uuid: VmId, view: VmView): Promise<void> {
     const { hypervisor, consoleDirectory } = this.#deps;
     const { spec, status } = view;
     if (spec === undefined || status === undefined) return;
     try {
-      await hypervisor.create(uuid, withConsoleLog(spec.doc.xml, `${consoleDirectory}/${uuid}.log`));
+      const mtus = await this.#deps.networks.here(spec.doc.interfaces);
+      const xml = spec.doc.interfaces.length === 0 ? spec.doc.xml : withClusterInterfaces(spec.doc.xml, mtus);
+      await hypervisor.create(uuid, withConsoleLog(xml, `${consoleDirectory}/${uuid}.log`));
     } catch (error) {
       if (!isAppError(error, 'component', 'invalid', 'state')) throw error;
       this.#deps.log.warn({ vm: uuid, error: describeError(error) }, 'the guest could not be started');

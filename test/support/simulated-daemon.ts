@@ -8,11 +8,13 @@ import type { ApiService } from '../../node-daemon/drivers/api-service.ts';
 import type { ConsoleLogs } from '../../node-daemon/drivers/console-log.ts';
 import type { HostStatistics } from '../../node-daemon/drivers/host-statistics.ts';
 import type { Hypervisor } from '../../node-daemon/drivers/hypervisor.ts';
+import type { LinkDriver } from '../../node-daemon/drivers/link.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
 
 export interface DaemonParts {
   store: Store;
   hypervisor: Hypervisor;
+  links: LinkDriver;
   clock: Clock;
   log: Logger;
   host: SimulatedHost;
@@ -33,19 +35,25 @@ const API_START_MS = 1_500;
 
 /** The whole daemon, as node-daemon/main.ts puts it together, over a simulated host. */
 export function composeDaemon(parts: DaemonParts): NodeDaemon {
-  const { store, hypervisor, clock, log, host, instance, random } = parts;
+  const { store, hypervisor, links, clock, log, host, instance, random } = parts;
   const config = nodeConfig.parse({
     node: host.name,
-    address: '10.0.0.1',
+    address: addressOf(host.name),
     coordinators: [...parts.coordinators],
     zookeeper: { hosts: ['127.0.0.1:2181'], session_timeout_s: 10 },
     floating: FLOATING,
+    networking: { cluster: { device: 'eth0' }, bridge_device: 'eth1' },
     initial_domain_state: parts.initial,
     flush: { parallel: parts.parallel },
     placement: { reserve_mib: 0 },
   });
   const driver = { addresses: addressesOf(host, clock), apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
-  return composeNode(config, { store, hypervisor, clock, log, jitter: random, instance, ...driver });
+  return composeNode(config, { store, hypervisor, links, clock, log, jitter: random, instance, ...driver });
+}
+
+/** On the cluster network, by the number in the host's name. */
+export function addressOf(host: string): string {
+  return `10.0.0.${/\d+/u.exec(host)?.[0] ?? '1'}`;
 }
 
 export function addressesOf(host: SimulatedHost, clock: Clock): AddressDriver {

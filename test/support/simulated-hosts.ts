@@ -1,9 +1,11 @@
 import type { Clock, Timer } from '../../common/clock.ts';
 import { parseDomainXml } from '../../common/domain/domain-xml.ts';
+import { tapName } from '../../common/domain/network.ts';
 import { AppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import { markDomain } from '../../node-daemon/drivers/domain-mark.ts';
 import type { Domain, DomainState, ShutoffReason } from '../../node-daemon/drivers/hypervisor.ts';
+import { SimulatedLinks } from './simulated-links.ts';
 import type { SimulatedMigration } from './simulated-migration.ts';
 
 /** How one guest behaves, and its migrations. */
@@ -116,13 +118,17 @@ export class SimulatedHost {
   reachable = true;
   apiRuns = false;
   readonly addresses = new Set<string>();
+  readonly links: SimulatedLinks;
   readonly domains = new Map<VmId, SimulatedDomain>();
   readonly migrations = new Map<VmId, SimulatedMigration>();
+  /** Names of each guest's tap devices. */
+  readonly taps = new Map<VmId, ReadonlySet<string>>();
   readonly #listeners = new Set<(news: { domain: VmId } | { connection: 'connected' | 'lost' }) => void>();
   readonly #buttons = new Map<VmId, Timer>();
 
   constructor(hosts: SimulatedHosts, name: string, size: { memoryMib: number; load?: number }) {
     this.hosts = hosts;
+    this.links = new SimulatedLinks(hosts.clock);
     this.name = name;
     this.memoryMib = size.memoryMib;
     this.load = size.load ?? 0;
@@ -146,6 +152,7 @@ export class SimulatedHost {
     if (isAlive(this.domains.get(uuid))) return;
     const facts = parseDomainXml(marked.xml);
     const behaviour = this.hosts.behaviourOf(uuid);
+    const bridges = missingBridges(this, facts.networks);
     const domain: SimulatedDomain = {
       uuid,
       name: marked.name,
@@ -158,9 +165,10 @@ export class SimulatedHost {
       incoming: false,
     };
     this.put(domain);
-    if (behaviour.startRefusal !== null) {
+    const refusal = behaviour.startRefusal ?? bridges[0];
+    if (refusal !== undefined) {
       this.change(uuid, { state: 'shutoff', shutoffReason: 'failed' });
-      throw new AppError('component', 'libvirt refused', { message: behaviour.startRefusal });
+      throw new AppError('component', 'libvirt refused', { message: refusal });
     }
     await this.after(behaviour.startMs);
     if (!this.up) throw new AppError('unavailable', 'libvirt is not connected');
@@ -218,6 +226,7 @@ export class SimulatedHost {
     for (const { uuid } of [...this.domains.values()]) this.end(uuid, 'unknown');
     for (const cidr of [...this.addresses]) this.setAddress(cidr, false);
     this.apiRuns = false;
+    this.links.reset();
     for (const host of this.hosts.all()) for (const migration of [...host.migrations.values()]) migration.hostLost(this);
     this.#tell({ connection: 'lost' });
   }
@@ -243,6 +252,7 @@ export class SimulatedHost {
   }
 
   #changed(uuid: VmId, from: string): void {
+    plugTaps(this, uuid);
     const to = describeDomain(this.domains.get(uuid));
     if (to === from) return;
     for (const listener of this.hosts.listeners) listener.guest?.(this, uuid, from, to);
@@ -254,6 +264,22 @@ export class SimulatedHost {
       for (const listener of [...this.#listeners]) listener(news);
     });
   }
+}
+
+/** What libvirt says of bridges that are not there. */
+export function missingBridges(host: SimulatedHost, networks: readonly { type: string; source: string }[]): string[] {
+  const bridges = networks.filter(({ type }) => type === 'bridge').map(({ source }) => source);
+  return bridges.filter((name) => host.links.links.get(name)?.kind !== 'bridge').map((name) => `Cannot get interface MTU on '${name}': No such device`);
+}
+
+/** A guest's tap devices are there as long as its QEMU is. */
+function plugTaps(host: SimulatedHost, uuid: VmId): void {
+  const domain = host.domains.get(uuid);
+  const wanted = new Map(isAlive(domain) && domain.ours && domain.xml !== '' ? parseDomainXml(domain.xml).networks.map(({ mac, source }) => [tapName(mac), source]) : []);
+  const owned = host.taps.get(uuid) ?? new Set<string>();
+  for (const name of owned) if (!wanted.has(name)) host.links.remove(name);
+  for (const [name, master] of wanted) if (!owned.has(name)) host.links.put({ name, kind: 'tun', up: true, master, mtu: host.links.links.get(master)?.mtu ?? 1_500 });
+  host.taps.set(uuid, new Set(wanted.keys()));
 }
 
 /** QEMU is there. */

@@ -1,7 +1,8 @@
+import { parseDomainXml } from '../../common/domain/domain-xml.ts';
 import { AppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import type { Domain, DomainStats, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from '../../node-daemon/drivers/hypervisor.ts';
-import { isAlive, toDomain, type SimulatedDomain, type SimulatedHost } from './simulated-hosts.ts';
+import { isAlive, missingBridges, toDomain, type SimulatedDomain, type SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedMigration } from './simulated-migration.ts';
 
 /** One way to libvirt, and the way to a peer's. */
@@ -107,6 +108,8 @@ export class SimulatedHypervisor implements Hypervisor {
       const domain = this.#alive(uuid);
       if (this.#host.migrations.has(uuid)) throw new AppError('state', 'the guest is being migrated already', { uuid });
       if (this.#host.hosts.behaviourOf(uuid).migrationFailure === 'begin') throw new AppError('component', 'the target refused the guest');
+      const refusal = domain.xml === '' ? undefined : missingBridges(target, parseDomainXml(domain.xml).networks)[0];
+      if (refusal !== undefined) throw new AppError('component', 'the target refused the guest', { message: refusal });
       if (isAlive(target.domains.get(uuid))) throw new AppError('component', 'the domain runs at the target already');
       const migration = new SimulatedMigration(domain, { source: this.#host, target }, request.maxDowntimeMs);
       const onAbort = (): void => migration.abort();

@@ -7,6 +7,7 @@ import { addressesOf, composeDaemon, FLOATING } from './simulated-daemon.ts';
 import { FaultPoints, FaultStore, MortalClock, withFaults } from './simulated-faults.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedHypervisor } from './simulated-hypervisor.ts';
+import { SimulatedLinkDriver, withLinkFaults } from './simulated-links.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** How long systemd waits before it starts a daemon that was killed. */
@@ -30,6 +31,7 @@ interface Life {
   daemon: NodeDaemon;
   clock: MortalClock;
   hypervisor: SimulatedHypervisor;
+  links: SimulatedLinkDriver;
   store: FaultStore;
   ending: AbortController;
 }
@@ -38,6 +40,8 @@ interface Life {
 export class SimulatedNode {
   readonly host: SimulatedHost;
   readonly points: FaultPoints;
+  /** What each line of a batch of links takes from the next life on, where a script kills between two. */
+  linkLineMs: number | undefined;
   readonly #deps: SimulatedNodeDeps;
   #life: Life | undefined;
   #lives = 0;
@@ -64,11 +68,13 @@ export class SimulatedNode {
     const { host, zookeeper, log, random, initial, coordinators, parallel } = this.#deps;
     const clock = new MortalClock(this.#deps.clock);
     const hypervisor = new SimulatedHypervisor(host);
+    const links = new SimulatedLinkDriver(host.links, clock);
+    links.lineMs = this.linkLineMs ?? links.lineMs;
     const store = new FaultStore(new MemoryStore({ zookeeper, clock, name: host.name }), this.points);
     this.#lives += 1;
     const instance = `${host.name}-${this.#lives}`;
-    const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), clock, log, host, instance, random, initial, coordinators, parallel });
-    const life: Life = { daemon, clock, hypervisor, store, ending: new AbortController() };
+    const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), links: withLinkFaults(links, this.points), clock, log, host, instance, random, initial, coordinators, parallel });
+    const life: Life = { daemon, clock, hypervisor, links, store, ending: new AbortController() };
     this.#life = life;
     daemon.start(life.ending.signal).catch((error: unknown) => {
       log.warn({ node: host.name, error: String(error) }, 'daemon could not start');
@@ -84,6 +90,7 @@ export class SimulatedNode {
     life.clock.kill();
     this.#deps.zookeeper.crash(this.host.name);
     life.hypervisor.kill();
+    life.links.kill();
     const { clock, log } = this.#deps;
     // As the unit's ExecStopPost does after each end of the daemon.
     clock.after(RELEASE_MS, () => void releaseHost({ floating: FLOATING }, { addresses: addressesOf(this.host, clock), log }));
