@@ -6,8 +6,8 @@ import type { Route } from '../../api/route.ts';
 import type { Logger } from '../../common/log.ts';
 import { RESOURCES, type Kind } from '../../common/schema/resources.ts';
 import type { Store } from '../../common/store/store.ts';
-import { aVmId } from '../support/builders.ts';
-import { aZooKeeper, domainXml, drop, putNode, putVm, putVmStatus, startApi, TOKEN, type TestApi } from './api-support.ts';
+import { aManagedNetwork, aVmId } from '../support/builders.ts';
+import { aZooKeeper, domainXml, drop, put, putNode, putVm, putVmStatus, startApi, TOKEN, type TestApi } from './api-support.ts';
 
 /** Tries of each route; more with PVC_FUZZ_RUNS. */
 const RUNS = Number(process.env['PVC_FUZZ_RUNS'] ?? 40);
@@ -38,9 +38,22 @@ async function population(one: Route): Promise<void> {
   for (const [number, name] of [[1, 'web1'], [2, 'web2']] as const) {
     if (api.api.mirror.get('vm', aVmId(number))?.doc.name !== name) await putVm(api, { uuid: aVmId(number), name });
   }
+  await networks();
   if (one.method === 'DELETE') await drop(api, 'vm-status', aVmId(1));
   else if (api.api.mirror.get('vm-status', aVmId(1)) === undefined) await putVmStatus(api, aVmId(1));
 }
+
+/** One network with a rule, a reservation and a lease, one that VMs are in, and a bridged one. */
+async function networks(): Promise<void> {
+  const { mirror } = api.api;
+  if (mirror.get('network', '5') === undefined) await put(api, 'network', '5', aManagedNetwork());
+  if (mirror.get('network', '1001') === undefined) await put(api, 'network', '1001', aManagedNetwork({ vni: 1_001, ip4: null, ip6: null }));
+  if (mirror.get('network', '100') === undefined) await put(api, 'network', '100', { type: 'bridged', vni: 100, description: 'lan', mtu: null });
+  if (mirror.get('network-acl', '5')?.doc.in.length !== 1) await put(api, 'network-acl', '5', { vni: 5, in: [{ description: 'rule1', rule: 'drop' }], out: [] });
+  if (mirror.get('dhcp-reservation', '5')?.doc.reservations.length !== 1) await put(api, 'dhcp-reservation', '5', { vni: 5, reservations: [{ mac: MAC, ip4: '10.5.0.7', ip6: null, hostname: 'web1' }] });
+}
+
+const MAC = '52:54:00:aa:bb:01';
 
 /** All documents, as text that can be compared. */
 async function everything(store: Store): Promise<string> {
@@ -88,12 +101,37 @@ const nasty = fc.oneof(
 
 const nastyJson = fc.oneof(nasty, fc.jsonValue({ maxDepth: 3 }), fc.constantFrom(1e308, -0, [], {}, [[['x']]], { toString: 1 }, null, true));
 
+/** What is nearly right of networks, and what would be something else to nft or dnsmasq. */
+const NETWORK_VALUES: Record<string, readonly string[]> = {
+  network: ['5', 'net5', '1001', '100', 'lan', '9', '05', '16777216'],
+  vni: ['6', '7', '5', '0', '4095', '16777215', '16777216', '6; ip link', '6\n'],
+  description: ['new', 'net5', 'NET5', '77', 'a b', '--conf-file=/etc/passwd', 'x;y', 'x/y', '..'],
+  ip4_network: ['10.6.0.0/24', '10.5.0.128/25', '10.6.0.1/24', '10.6.0.0/33', '0.0.0.0/0', '10.6.0.0/24,set:x', '10.6/16', '127.0.0.0/8'],
+  ip4_gateway: ['10.6.0.1', '10.5.0.1', '10.6.0.255', '10.6.0.1\ndhcp-script=/bin/sh', '010.6.0.1', '1'],
+  ip6_network: ['2001:db8:6::/64', '2001:db8:5::/80', '::/0', 'fe80::/64', '2001:db8::/48', '2001:db8:6::/64%eth0'],
+  ip6_gateway: ['2001:db8:6::1', 'fe80::1%eth0', 'x', '::'],
+  dhcp4_start: ['10.6.0.10', '10.6.0.20', '10.5.0.50', '10.6.0.10,10.6.0.20,infinite', '10.6.0.0'],
+  dhcp4_end: ['10.6.0.10', '10.6.0.20', '10.5.0.60', '10.6.0.255'],
+  domain: ['example.org', 'Example.org.', '-x', 'a..b', 'example.org,10.0.0.0/8', 'example.org\nserver=/#/10.0.0.1', 'x'.repeat(300)],
+  name_servers: ['10.6.0.2', '10.6.0.2,2001:db8::2', '10.6.0.2,option:router,10.6.0.9', 'ns'],
+  mtu: ['1500', '1279', '9950', '9951', '1e3', '-1'],
+  acl: ['rule1', 'absent', '../rule1', 'a;b'],
+  rule: ['accept', 'drop; flush ruleset', 'drop\nflush ruleset', 'jump x', 'include "/etc/passwd"', 'log prefix "', 'tcp dport { 22', 'tcp dport 22 accept comment "x"', '@x', '-f /etc/passwd', '} chain x {', '$x', 'ip saddr localhost drop', 'queue', '#'],
+  order: ['0', '1', '-1', '99999', '1.5'],
+  lease: [MAC, '52:54:00:aa:bb:02', '10.5.0.7', 'web1', 'WEB1', '01:00:5e:00:00:01', `${MAC},set:x`, 'absent'],
+  macaddress: [MAC, '52:54:00:aa:bb:02', '52-54-00-aa-bb-03', 'ff:ff:ff:ff:ff:ff', `${MAC}\ndhcp-script=/bin/sh`],
+  ipaddress: ['10.5.0.7', '10.5.0.8', '10.5.0.1', '10.5.0.0', '10.6.0.8', '2001:db8:5::8', '10.5.0.8,2001:db8:5::8', '10.5.0.8,infinite', '999.999.999.999'],
+  hostname: ['web1', 'web2', 'WEB2', 'a.b', '-x', 'x,infinite', 'x\ny', 'ignore'],
+};
+
 /** A value that the route's own document calls right, where it says so. */
 function rightValue({ name, doc }: ShownValue): fc.Arbitrary<string> {
   const choices = doc.json['enum'];
   if (Array.isArray(choices)) return fc.constantFrom(...choices.map(String));
   if (name === 'vm') return fc.constantFrom('web1', 'web2', aVmId(2), 'absent');
   if (name === 'node' || name === 'limit') return fc.constantFrom('hv1', 'hv2', 'hv9');
+  const ofNetworks = NETWORK_VALUES[name];
+  if (ofNetworks !== undefined) return fc.constantFrom(...ofNetworks);
   if (name === 'xml') return fc.constantFrom(domainXml('web1'), domainXml('fuzz', { uuid: aVmId(1) }), domainXml('fuzz', { memoryMib: 9_999_999 }), '<domain type="kvm"><name>x</name></domain>');
   return nasty;
 }
