@@ -67,7 +67,12 @@ export class Fetcher {
     this.#pump();
   }
 
+  /**
+   * Begins reads when half of those that may be in flight have ended: many requests one after the other cost the client and the server
+   * less than as many that alternate with replies.
+   */
   #pump(): void {
+    if (this.#inFlight.size > this.#options.inFlightMax / 2) return;
     while (this.#open && this.#inFlight.size < this.#options.inFlightMax) {
       const key = this.#take();
       if (key === undefined) return;
