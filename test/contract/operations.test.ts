@@ -4,6 +4,7 @@ import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { describeOperations } from './operations-contract.ts';
 import type { OperationsFixture } from './operations-harness.ts';
 import { describeNetworkOperations } from './operations-network-contract.ts';
+import { describeNetworkRaces } from './operations-network-races-contract.ts';
 import { describePowerOperations } from './operations-power-contract.ts';
 
 function open(latencyMs: () => number): () => Promise<OperationsFixture> {
@@ -27,3 +28,5 @@ describeOperations('operations on the store in memory with uneven latency', open
 describePowerOperations('power and place on the store in memory', open(() => 0));
 describeNetworkOperations('networks on the store in memory', open(() => 0));
 describeNetworkOperations('networks on the store in memory with uneven latency', open(() => (count += 1) % 3));
+describeNetworkRaces('networks at the same time on the store in memory', open(() => 0));
+describeNetworkRaces('networks at the same time on the store in memory with uneven latency', open(() => (count += 1) % 3));

@@ -7,6 +7,7 @@ import { ZooKeeperStore } from '../../../common/store/zookeeper-store.ts';
 import { describeOperations } from '../../contract/operations-contract.ts';
 import type { OperationsFixture } from '../../contract/operations-harness.ts';
 import { describeNetworkOperations } from '../../contract/operations-network-contract.ts';
+import { describeNetworkRaces } from '../../contract/operations-network-races-contract.ts';
 import { describePowerOperations } from '../../contract/operations-power-contract.ts';
 import { startZooKeeper, type Ensemble } from '../../support/zookeeper-server.ts';
 
@@ -46,3 +47,4 @@ async function open(): Promise<OperationsFixture> {
 describeOperations('operations on a real ZooKeeper', open);
 describePowerOperations('power and place on a real ZooKeeper', open);
 describeNetworkOperations('networks on a real ZooKeeper', open);
+describeNetworkRaces('networks at the same time on a real ZooKeeper', open);
