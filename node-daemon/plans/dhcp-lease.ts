@@ -30,9 +30,10 @@ export function parseLeaseFile(vni: number, text: string): LeaseFile {
     const fields = line.split(' ');
     if (fields[0] === 'duid' && fields.length === 2 && isHexList(fields[1], DUID_MAX)) serverDuid = fields[1] ?? null;
     if (fields.length !== 5) continue;
-    const lease4 = toLease4(fields);
+    const family = parseAddress(fields[2] ?? '')?.family;
+    const lease4 = family === 4 ? toLease4(fields) : undefined;
     if (lease4 !== undefined) ip4.set(lease4.address, lease4);
-    const lease6 = toLease6(fields);
+    const lease6 = family === 6 ? toLease6(fields) : undefined;
     if (lease6 !== undefined) ip6.set(lease6.address, lease6);
   }
   const leases = { vni, serverDuid, ip4: sorted(ip4.values()), ip6: sorted(ip6.values()) };
@@ -40,14 +41,13 @@ export function parseLeaseFile(vni: number, text: string): LeaseFile {
 }
 
 function toLease4([expires, mac, address, name, clientId]: readonly string[]): DhcpLease4 | undefined {
-  const known = parseAddress(address ?? '')?.family === 4;
   const kept = isHexList(clientId, CLIENT_ID_MAX) ? clientId : null;
   const lease = { expiresS: toSeconds(expires), mac: mac?.toLowerCase(), address, hostname: toName(name), clientId: kept };
-  return known ? dhcpLease4.safeParse(lease).data : undefined;
+  return dhcpLease4.safeParse(lease).data;
 }
 
 function toLease6([expires, iaid, address, name, clientDuid]: readonly string[]): DhcpLease6 | undefined {
-  const known = parseAddress(address ?? '')?.family === 6 && /^T?\d{1,10}$/u.test(iaid ?? '') && isHexList(clientDuid, DUID_MAX);
+  const known = /^T?\d{1,10}$/u.test(iaid ?? '') && isHexList(clientDuid, DUID_MAX);
   const lease = { expiresS: toSeconds(expires), iaid, address, hostname: toName(name), clientDuid };
   return known ? dhcpLease6.safeParse(lease).data : undefined;
 }
@@ -71,8 +71,8 @@ function isHexList(text: string | undefined, lengthMax: number): boolean {
 }
 
 function sorted<T extends { address: string }>(leases: Iterable<T>): T[] {
-  const valueOf = (lease: T): bigint => parseAddress(lease.address)?.value ?? 0n;
-  return [...leases].sort((a, b) => (valueOf(a) < valueOf(b) ? -1 : 1));
+  const valued = Array.from(leases, (lease) => ({ lease, value: parseAddress(lease.address)?.value ?? 0n }));
+  return valued.sort((a, b) => (a.value < b.value ? -1 : 1)).map(({ lease }) => lease);
 }
 
 /**
