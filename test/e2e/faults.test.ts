@@ -11,6 +11,15 @@ const SESSION_TIMEOUT_MS = 4_000;
 const PROBE_INTERVAL_MS = 20;
 const PROBE_TIMEOUT_MS = 300;
 
+/** RestartSec is a second; Node and the mirror take one on an idle machine and five on a busy one. */
+const API_RESTART_LIMIT_MS = 15_000;
+
+/** Who define VMs at once while the API is killed. */
+const WRITERS = 4;
+
+/** The test guest's memory takes about ten seconds then. */
+const SLOW_MIB_PER_S = '8';
+
 describe('faults on a real cluster of three nodes', () => {
   let lab: Lab;
 
@@ -156,6 +165,102 @@ describe('faults on a real cluster of three nodes', () => {
       expect(await vm.runsOn(HOSTS)).toEqual([shown.node]);
     }
     await lab.call('POST', '/api/v1/node/hv2/domain-state', { 'domain-state': 'ready' });
+  });
+
+  /** Kills the API's process on the primary, and nothing else; what supervises it starts it again. */
+  const killApi = async (): Promise<void> => {
+    const host = await primary();
+    const service = (await lab.status()).hosts.find((each) => each.name === host)?.services.find(({ name }) => name === 'pvc-api');
+    await kill(host, 'pvc-api');
+    killedMs.push(systemClock.monotonicMs());
+    await eventually(async () => (await restartsOfApi(host)) > (service?.restarts ?? 0), 30_000, () => 'the API to be started again');
+    await eventually(async () => (await fetch(`${lab.url}/api/v1`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) })).status === 209, 30_000, () => 'the API to answer');
+    apiGapsMs.push(Math.round(systemClock.monotonicMs() - killedMs.at(-1)!));
+  };
+  const killedMs: number[] = [];
+  const apiGapsMs: number[] = [];
+
+  const restartsOfApi = async (host: string): Promise<number> =>
+    (await lab.status()).hosts.find((each) => each.name === host)?.services.find(({ name }) => name === 'pvc-api')?.restarts ?? 0;
+
+  test('the API killed while requests are in flight: what was answered with success is there, the rest is there whole or can be asked for again', async () => {
+    const over = new AbortController();
+    const answered: string[] = [];
+    const unanswered: string[] = [];
+    const defining = Array.from({ length: WRITERS }, async (_none, writer) => {
+      for (let count = 0; !over.signal.aborted; count += 1) {
+        const name = `cut-${writer}-${count}`;
+        const code = await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml(name) }).then((reply) => reply.status, () => 0);
+        if (code === 200) answered.push(name);
+        else unanswered.push(name);
+        if (code !== 200) await delay(systemClock, PROBE_INTERVAL_MS);
+      }
+    });
+    for (let kills = 0; kills < 2; kills += 1) {
+      const before = answered.length;
+      await eventually(async () => answered.length > before + WRITERS, 60_000, () => 'VMs to be defined');
+      await killApi();
+    }
+    over.abort();
+    await Promise.all(defining);
+    const there = new Set(((await lab.call('GET', '/api/v1/vm', { limit: 'cut-' })).body as { name: string }[]).map(({ name }) => name));
+    expect(answered.filter((name) => !there.has(name))).toEqual([]);
+    const doneAllTheSame = unanswered.filter((name) => there.has(name)).length;
+    // The API was down for most of these; the first of each writer was in flight.
+    for (const name of unanswered.slice(0, 2 * WRITERS).filter((one) => !there.has(one))) {
+      expect((await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml(name) })).status).toBe(200);
+      there.add(name);
+    }
+    for (const name of there) expect((await lab.call('DELETE', `/api/v1/vm/${name}`)).status).toBe(200);
+    console.log(JSON.stringify({ name: 'VMs defined while the API was killed', value: { answered: answered.length, unanswered: unanswered.length, doneAllTheSame }, unit: 'requests' }));
+  });
+
+  test('the API killed while a guest starts, and between the steps of its migrations: the guest runs once, and goes on counting', async () => {
+    const vm = new LabVm(lab, 'orphan');
+    await vm.define({ node: 'hv1' });
+    const [answer] = await Promise.all([vm.post('/state', { state: 'start' }).then(() => 'done', () => 'cut'), killApi()]);
+    if (answer === 'cut') await vm.post('/state', { state: 'start' });
+    await vm.is('start', 'hv1');
+    await vm.countsBeyond(1);
+    for (const target of ['hv2', 'hv1']) {
+      const { node } = await vm.is('start');
+      // Slow enough to be in the middle when the API goes and when it is back.
+      await lab.exec(node, ['/usr/bin/virsh', 'migrate-setspeed', vm.uuid, SLOW_MIB_PER_S]);
+      await vm.post('/node', { action: 'move', node: target });
+      await killApi();
+      await vm.is('start', target);
+      expect(await vm.runsOn(HOSTS)).toEqual([target]);
+    }
+    const counted = await vm.countsBeyond((await vm.counts()).at(-1)! + 1);
+    expect(countsOn(counted)).toBe(true);
+    expect(await vm.boots()).toBe(1);
+    await lab.call('DELETE', `/api/v1/vm/${vm.name}`);
+  });
+
+  test('the API killed between the steps of a flush, twice: the flush goes on, each guest runs once, and no gap is longer than a restart', async () => {
+    const vms = ['left1', 'left2'].map((name) => new LabVm(lab, name));
+    for (const vm of vms) {
+      await vm.define({ node: 'hv1' });
+      await vm.post('/state', { state: 'start' });
+    }
+    for (const vm of vms) {
+      await vm.is('start', 'hv1');
+      await lab.exec('hv1', ['/usr/bin/virsh', 'migrate-setspeed', vm.uuid, SLOW_MIB_PER_S]);
+    }
+    const asked = lab.call('POST', '/api/v1/node/hv1/domain-state', { 'domain-state': 'flush' }).then(({ status }) => status, () => 0);
+    await killApi();
+    if ((await asked) !== 200) await lab.call('POST', '/api/v1/node/hv1/domain-state', { 'domain-state': 'flush' });
+    await killApi();
+    await eventually(async () => (await nodes()).some((node) => node.name === 'hv1' && node.domain_state === 'flushed'), 200_000, () => 'hv1 flushed');
+    for (const vm of vms) {
+      const { node } = await vm.is('start');
+      expect(node).not.toBe('hv1');
+      expect(await vm.runsOn(HOSTS)).toEqual([node]);
+    }
+    await lab.call('POST', '/api/v1/node/hv1/domain-state', { 'domain-state': 'ready' });
+    for (const vm of vms) await eventually(async () => (await lab.call('DELETE', `/api/v1/vm/${vm.name}`)).status === 200, 60_000, () => `${vm.name} to be removed`);
+    console.log(JSON.stringify({ name: 'gaps after kills of the API alone', value: apiGapsMs, unit: 'ms' }));
+    expect(Math.max(...apiGapsMs)).toBeLessThan(API_RESTART_LIMIT_MS);
   });
 
   test("a killed ZooKeeper server, whichever it is, does not stop the cluster's work", async () => {
