@@ -117,7 +117,6 @@ export function composeApi(deps: ApiDeps): Api {
       await names.stop();
       await audit.stop();
       occupancy.stop();
-      await nft.stop();
       await mirror.stop();
     },
   };

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { aclRuleFault, aclTextFault } from '../common/domain/network-acl.ts';
 import { AppError, isAppError } from '../common/errors.ts';
-import { randomToken } from '../common/ids.ts';
 import type { Command, Run } from '../common/process.ts';
 
 /** Tells whether a text can be an access rule. */
@@ -31,7 +30,6 @@ const RULE_LINE = 4;
 export class NftCheck implements AclCheck {
   readonly #run: Run;
   readonly #namespace: readonly string[];
-  #folder: Promise<string> | undefined;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -48,13 +46,6 @@ export class NftCheck implements AclCheck {
     if (meaning !== undefined) throw refused(meaning);
   }
 
-  /** Removes what is left of files; safe to call twice. */
-  async stop(): Promise<void> {
-    const folder = await this.#folder;
-    this.#folder = undefined;
-    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-  }
-
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= CHECKS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running += 1;
@@ -69,8 +60,8 @@ export class NftCheck implements AclCheck {
 
   /** nft cannot read a script from the sockets that Node gives to children as standard input. */
   async #echo(rule: string, signal: AbortSignal | undefined): Promise<string> {
-    this.#folder ??= mkdtemp(join(tmpdir(), 'pvc-acl-'));
-    const file = join(await this.#folder, `${randomToken(8)}.nft`);
+    const folder = await privateFolder();
+    const file = join(folder, 'rule.nft');
     const command: Command = ['unshare', ...this.#namespace, '--', 'nft', '--json', '--echo', '--numeric', '--file', file];
     try {
       await writeFile(file, scriptOf(rule), { mode: 0o600, flag: 'wx' });
@@ -78,8 +69,16 @@ export class NftCheck implements AclCheck {
     } catch (error) {
       throw ofNft(error, file) ?? error;
     } finally {
-      await rm(file, { force: true });
+      await rm(folder, { recursive: true, force: true });
     }
+  }
+}
+
+async function privateFolder(): Promise<string> {
+  try {
+    return await mkdtemp(join(tmpdir(), 'pvc-acl-'));
+  } catch (cause) {
+    throw new AppError('component', 'the rule could not be checked on this host', { why: String(cause) }, { cause });
   }
 }
 

@@ -49,6 +49,7 @@ interface Problem {
 const DELTA_NODE_DOWN = 50;
 const DELTA_NODE_NOT_READY = 10;
 const DELTA_VM_FAILED = 10;
+const DELTA_NETWORK_FAULTY = 10;
 const HEALTH_MAX = 100;
 
 /** The node that holds the primary's lease. */
@@ -59,7 +60,7 @@ export function primaryNode(mirror: ApiMirror): string | undefined {
 export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView {
   const nodes = [...mirror.all('node').keys()].sort().map((name) => presentNode(mirror, name));
   const vms = shownVms(mirror);
-  const problems = [...nodes.flatMap(nodeProblems), ...vms.flatMap(vmProblems)];
+  const problems = [...nodes.flatMap(nodeProblems), ...vms.flatMap(vmProblems), ...networkProblems(mirror)];
   const primary = primaryNode(mirror);
   if (primary === undefined) problems.push({ id: 'NO_PRIMARY', health_delta: HEALTH_MAX, text: 'no node is primary', node: undefined });
   return {
@@ -112,6 +113,16 @@ function nodeProblems(node: NodeView): Problem[] {
 
 function vmProblems(vm: { name: string; state: string }): Problem[] {
   return vm.state === 'fail' ? [{ id: `VM_${vm.name}_FAILED`, health_delta: DELTA_VM_FAILED, text: `VM ${vm.name} has failed`, node: undefined }] : [];
+}
+
+/** What live nodes complain of; a dead one has another problem. */
+function networkProblems(mirror: ApiMirror): Problem[] {
+  const complaints = [...mirror.all('network-status').values()].filter(({ doc }) => mirror.get('presence', doc.node) !== undefined);
+  return complaints.flatMap(({ doc: { node, networks } }) =>
+    networks.flatMap(({ vni, error }) =>
+      error === null ? [] : [{ id: `NETWORK_${vni}_${node}`, health_delta: DELTA_NETWORK_FAULTY, text: `network ${vni} on node ${node}: ${error}`, node }],
+    ),
+  );
 }
 
 function healthAfter(problems: readonly Problem[]): number {

@@ -134,6 +134,10 @@ describe('networks', () => {
     expect((await ask('/network/5')).body).toMatchObject({ mtu: '1450', nodes: [{ node: 'hv1', applied: true, mtu: 1_450, error: null }, { node: 'hv2', applied: false, mtu: null, error: 'no such device' }] });
     await send('PUT', '/network/5', { nat: '' });
     expect((await ask('/network/5')).body.nodes[0]).toMatchObject({ applied: false });
+    const health = async (): Promise<unknown[]> => (await ask('/status')).body.cluster_health.messages.filter((one: { id: string }) => one.id.startsWith('NETWORK'));
+    expect(await health()).toEqual([]);
+    await put(api, 'network-status', 'hv1', { node: 'hv1', networks: [{ vni: 5, appliedVersion: 0, appliedAclVersion: null, mtu: null, error: 'no such device' }] });
+    expect(await health()).toEqual([{ id: 'NETWORK_5_hv1', health_delta: 10, text: 'network 5 on node hv1: no such device' }]);
   });
 });
 
