@@ -14,7 +14,7 @@ import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { VmNameSweep } from '../common/operations/vm-name-sweep.ts';
 import { run } from '../common/process.ts';
-import { MIRRORED, RESOURCES } from '../common/schema/resources.ts';
+import { API_MIRRORED, RESOURCES } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { checkRoutes, createApp } from './app.ts';
 import type { ApiMirror } from './cluster.ts';
@@ -70,7 +70,7 @@ const SWEEP_MS = 3_600_000;
 /** Puts the API together. The store is started and stopped by the caller. */
 export function composeApi(deps: ApiDeps): Api {
   const { config, store, clock, log } = deps;
-  const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock, log });
+  const mirror = createMirror({ store, table: RESOURCES, kinds: API_MIRRORED, clock, log });
   const audit = new Audit({ mirror, store, clock, log, intervalMs: AUDIT_INTERVAL_MS });
   const occupancy = new OccupancyLedger(mirror);
   const cache = new VmCache({ mirror, clock, log });

@@ -1,5 +1,5 @@
 import type { NetworkStatus } from '../common/schema/network.ts';
-import type { MirroredKind } from '../common/schema/resources.ts';
+import type { ApiMirroredKind } from '../common/schema/resources.ts';
 import type { ApiMirror } from './cluster.ts';
 
 /** What a client can follow. */
@@ -20,7 +20,7 @@ export interface ClusterEvent {
 const RING_MAX = 20_000;
 
 /** The documents that each kind of event stands for. */
-const SHOWN_AS: Partial<Record<MirroredKind, EventKind>> = {
+const SHOWN_AS: Partial<Record<ApiMirroredKind, EventKind>> = {
   vm: 'vm',
   'vm-status': 'vm',
   node: 'node',
@@ -100,7 +100,7 @@ export class EventRing {
     return () => this.#listeners.delete(listener);
   }
 
-  #add(kind: MirroredKind, id: string): void {
+  #add(kind: ApiMirroredKind, id: string): void {
     const zxid = this.#mirror.get(kind, id)?.modifiedZxid ?? 0;
     const shown = SHOWN_AS[kind];
     if (shown !== undefined) this.#push(shown, id, zxid);

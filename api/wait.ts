@@ -1,5 +1,5 @@
 import { withTimeout, type Clock } from '../common/clock.ts';
-import type { MirroredKind } from '../common/schema/resources.ts';
+import type { ApiMirroredKind } from '../common/schema/resources.ts';
 import type { ApiMirror } from './cluster.ts';
 
 /** A flush of many VMs with much memory takes minutes; clients with less patience leave earlier. */
@@ -11,7 +11,7 @@ export interface ChangeWait {
   /** What is waited for, as it stands in the error. */
   what: string;
   /** Kinds of documents that the answer depends on. */
-  kinds: readonly MirroredKind[];
+  kinds: readonly ApiMirroredKind[];
   signal: AbortSignal;
 }
 
@@ -27,7 +27,7 @@ async function firstAnswer<T>(wait: ChangeWait, answer: () => T | undefined, sig
   const now = answer();
   if (now !== undefined) return now;
   return new Promise((resolve, reject) => {
-    const look = (kind: MirroredKind): void => {
+    const look = (kind: ApiMirroredKind): void => {
       if (!wait.kinds.includes(kind)) return;
       try {
         const found = answer();

@@ -29,6 +29,7 @@ import { PRIMARY_KEY, PrimaryReconciler } from './reconcilers/primary.ts';
 import { coalesce, CONSOLE_INTERVAL_MS, VmConsoleReconciler } from './reconcilers/vm-console.ts';
 import type { VmNetworks } from './reconcilers/vm-networks.ts';
 import { VmReconciler } from './reconcilers/vm.ts';
+import { VmStatisticsReporter } from './reconcilers/vm-statistics.ts';
 
 /** The world outside of the daemon, real or simulated. */
 export interface NodeParts extends NetworkParts {
@@ -323,6 +324,7 @@ class Node implements NodeDaemon {
 
 function createStatus(config: NodeConfig, parts: NodeParts, mirror: ClusterMirrorImpl): NodeStatusReporter {
   const { store, hypervisor, statistics, clock, log } = parts;
+  const figures = new VmStatisticsReporter({ node: config.node, store });
   return new NodeStatusReporter({
     me: config.node,
     store,
@@ -332,6 +334,7 @@ function createStatus(config: NodeConfig, parts: NodeParts, mirror: ClusterMirro
     clock,
     log,
     pvcVersion: PVC_VERSION,
+    guests: (guests) => figures.report(guests),
     keepaliveIntervalMs: config.keepalive_interval_s * 1_000,
   });
 }

@@ -4,25 +4,28 @@ import { describeError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Versioned } from '../../common/schema/resources.ts';
 import type { VmSpec } from '../../common/schema/vm.ts';
-import type { VmStatus } from '../../common/schema/vm-status.ts';
+import type { VmFigures } from '../../common/schema/vm-statistics.ts';
 import type { ApiMirror } from '../cluster.ts';
-import { presentVmDefinition, presentVmStatus } from './vm.ts';
+import { presentVmDefinition, presentVmStatus, withCounters } from './vm.ts';
 
 interface Entry {
   specZxid: number;
   /** 0: there is no status. */
   statusZxid: number;
+  /** Of the figures of its node; 0: nobody runs it, or there are none. */
+  statisticsZxid: number;
   /** The whole JSON object. */
   text: Buffer;
-  /** Where the definition's part begins in `text`; it stays when only the status changes. */
+  /** Where the definition's part begins in `text`, and its XML; both stay when only the status changes, and the XML when the figures do. */
   definitionAt: number;
+  xmlAt: number;
 }
 
 /** Work done in one turn of the event loop, at most: what waits behind it (ZooKeeper's pings, other requests) hardly notices. */
 const TURN_MS = 8;
 
 /**
- * The JSON text of each VM, made once per version of spec and status. Correct by comparing versions on each use; the mirror's changes
+ * The JSON text of each VM, made once per version of spec, status and figures. Correct by comparing versions on each use; the mirror's changes
  * only serve to forget what is gone and to be ready before somebody asks.
  */
 export class VmCache {
@@ -68,12 +71,18 @@ export class VmCache {
   text(vm: Versioned<VmSpec>): Buffer {
     const status = this.#mirror.get('vm-status', vm.id);
     const statusZxid = status?.modifiedZxid ?? 0;
+    const owner = status?.doc.owner ?? null;
+    const statistics = owner === null ? undefined : this.#mirror.get('vm-statistics', owner);
+    const statisticsZxid = statistics?.modifiedZxid ?? 0;
     const held = this.#entries.get(vm.id);
-    if (held !== undefined && held.specZxid === vm.modifiedZxid && held.statusZxid === statusZxid) return held.text;
-    const definition = held?.specZxid === vm.modifiedZxid ? held.text.subarray(held.definitionAt) : definitionText(vm.doc);
-    const entry = { specZxid: vm.modifiedZxid, statusZxid, ...joined(vm.doc, status?.doc, definition) };
-    this.#entries.set(vm.id, entry);
-    return entry.text;
+    if (held !== undefined && held.specZxid === vm.modifiedZxid && held.statusZxid === statusZxid && held.statisticsZxid === statisticsZxid) return held.text;
+    const figures = statistics?.doc.vms[vm.id];
+    const definition = definitionOf(vm, held, { figures, same: held?.statisticsZxid === statisticsZxid });
+    const head = Buffer.from(`${JSON.stringify(presentVmStatus(vm.doc, status?.doc, figures)).slice(0, -1)},`);
+    const text = Buffer.concat([head, definition.devices, definition.xml]);
+    const xmlAt = text.length - definition.xml.length;
+    this.#entries.set(vm.id, { specZxid: vm.modifiedZxid, statusZxid, statisticsZxid, text, definitionAt: head.length, xmlAt });
+    return text;
   }
 
   /** The texts of many VMs; lets others run in between when many have to be made. */
@@ -119,13 +128,14 @@ export class VmCache {
   }
 }
 
-function definitionText(spec: VmSpec): Buffer {
-  return Buffer.from(JSON.stringify(presentVmDefinition(spec)).slice(1));
-}
-
-function joined(spec: VmSpec, status: VmStatus | undefined, definition: Buffer): { text: Buffer; definitionAt: number } {
-  const head = Buffer.from(`${JSON.stringify(presentVmStatus(spec, status)).slice(0, -1)},`);
-  return { text: Buffer.concat([head, definition]), definitionAt: head.length };
+/** The definition's part of a VM's text: what its devices are, with their counters, and the XML. As much of `held` as is still true. */
+function definitionOf(vm: Versioned<VmSpec>, held: Entry | undefined, now: { figures: VmFigures | undefined; same: boolean }): { devices: Buffer; xml: Buffer } {
+  if (held?.specZxid !== vm.modifiedZxid) {
+    const { xml, ...devices } = presentVmDefinition(vm.doc);
+    return { devices: Buffer.from(`${withCounters(JSON.stringify(devices).slice(1, -1), now.figures)},`), xml: Buffer.from(`"xml":${JSON.stringify(xml)}}`) };
+  }
+  const devices = held.text.subarray(held.definitionAt, held.xmlAt);
+  return { devices: now.same ? devices : Buffer.from(withCounters(devices.toString('utf8'), now.figures)), xml: held.text.subarray(held.xmlAt) };
 }
 
 const OPEN = Buffer.from('[');

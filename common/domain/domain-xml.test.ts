@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { aDomainXml, aVmId, aVmName } from '../../test/support/builders.ts';
 import { describeError, isAppError, type AppError } from '../errors.ts';
 import { XML_MAX_BYTES } from '../schema/vm.ts';
-import { parseDomainXml, withConsoleLog, withIdentity } from './domain-xml.ts';
+import { parseDomainXml, readLiveDevices, withConsoleLog, withIdentity } from './domain-xml.ts';
 
 /** Processor time within which a hostile definition of the permitted size is read or refused; a plain one of that size takes a tenth. */
 const HOSTILE_LIMIT_MS = 1_000;
@@ -274,4 +274,11 @@ describe('withConsoleLog', () => {
     expect(parseDomainXml(withConsoleLog(xml, '/log'))).toEqual(parseDomainXml(xml));
     expect(withConsoleLog(xml, '/log')).not.toBe(xml);
   });
+});
+
+test("a running domain's screen is known once its port is chosen, and its cards in their order", () => {
+  const running = (graphics: string): string => aDomainXml({ devices: `${graphics}<interface type='bridge'><mac address='52:54:00:00:00:0B'/></interface><interface type='user'><mac address='52:54:00:00:00:0a'/></interface>` });
+  const listening = "<graphics type='spice' port='5800'/><graphics type='vnc' port='5901' autoport='yes' listen='0.0.0.0'><listen type='address' address='0.0.0.0'/></graphics>";
+  expect(readLiveDevices(running(listening))).toEqual({ macs: ['52:54:00:00:00:0b', '52:54:00:00:00:0a'], vnc: { listen: '0.0.0.0', port: 5_901 } });
+  for (const none of ['', "<graphics type='vnc' port='-1' autoport='yes'/>", "<graphics type='vnc' socket='/run/x'/>"]) expect(readLiveDevices(running(none)).vnc).toBeNull();
 });

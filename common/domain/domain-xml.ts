@@ -90,6 +90,28 @@ export function readDomainFacts(xml: string): DomainFacts {
   };
 }
 
+/** What libvirt chose for a domain that runs. */
+export interface LiveDevices {
+  /** Of its interfaces, in their order, in lower case. */
+  macs: string[];
+  vnc: { listen: string; port: number } | null;
+}
+
+/**
+ * Reads libvirt's own definition of a running domain.
+ * @throws AppError 'invalid'.
+ */
+export function readLiveDevices(xml: string): LiveDevices {
+  const devices = child(readXmlTree(xml), 'devices');
+  const screen = children(devices, 'graphics').find((one) => attribute(one, 'type') === 'vnc');
+  const port = Number(attribute(screen, 'port'));
+  return {
+    macs: children(devices, 'interface').map((one) => interfaceOf(one).mac.toLowerCase()),
+    // Without a port: a Unix socket, or not chosen yet (-1).
+    vnc: screen === undefined || !Number.isInteger(port) || port <= 0 ? null : { listen: attribute(screen, 'listen'), port },
+  };
+}
+
 /** The definition with this UUID and name, otherwise unchanged. */
 export function withIdentity(xml: string, identity: { uuid: VmId; name: VmName }): string {
   const document = parseXml(xml);

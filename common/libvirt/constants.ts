@@ -24,7 +24,8 @@ export const SHUTDOWN_ACPI_POWER_BUTTON = 1;
 /** VIR_DOMAIN_METADATA_ELEMENT. */
 export const METADATA_ELEMENT = 2;
 
-export const STATS = { state: 1, cpuTotal: 2, balloon: 4, vcpu: 8 } as const;
+/** VIR_DOMAIN_STATS_*. */
+export const STATS = { state: 1, cpuTotal: 2, balloon: 4, vcpu: 8, interface: 16, block: 32 } as const;
 
 export const STATS_FLAGS = { active: 1, noWait: 0x2000_0000 } as const;
 

@@ -1,13 +1,13 @@
 import { addShares, subtractShares, type Occupancy, type PlacementVm } from '../domain/placement.ts';
 import { AppError } from '../errors.ts';
 import type { VmId } from '../ids.ts';
-import type { MirroredKind } from '../schema/resources.ts';
+import type { Kind } from '../schema/resources.ts';
 import type { ClusterMirror, ClusterOccupancy } from './context.ts';
 
 /** What the ledger needs of the mirror. */
 export interface FollowedMirror extends Pick<ClusterMirror, 'get' | 'all'> {
   /** Tells that a document was taken in or went away, when the mirror already has it so. @returns the function that ends it. */
-  onChange(listener: (kind: MirroredKind, id: string) => void): () => void;
+  onChange(listener: (kind: Kind, id: string) => void): () => void;
 }
 
 /**

@@ -4,11 +4,12 @@ import { lease, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
 import { session } from './session.ts';
 import { task } from './task.ts';
 import { vmNameIndex, vmSpec } from './vm.ts';
+import { vmStatistics } from './vm-statistics.ts';
 import { vmConsole, vmStatus } from './vm-status.ts';
 
 /**
  * The whole data model on one screen. Each document is one znode at `<root>/<id>`; the mirror can look it up by its field `foundBy` too.
- * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `presence`: the node's name.
+ * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `vm-statistics`, `presence`: the node's name.
  * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
  * `lease`: the role ('primary'). `primary-wish`: one document, 'cluster'. `session`: hash of the session id.
  */
@@ -22,6 +23,7 @@ export const RESOURCES = {
   'primary-wish': { root: '/spec/primary', schema: primaryWish },
   'vm-status': { root: '/status/vm', schema: vmStatus },
   'vm-console': { root: '/status/vm-console', schema: vmConsole },
+  'vm-statistics': { root: '/status/vm-statistics', schema: vmStatistics },
   'node-status': { root: '/status/node', schema: nodeStatus },
   'network-status': { root: '/status/network', schema: networkStatus },
   'dhcp-lease': { root: '/status/dhcp-lease', schema: dhcpLeases },
@@ -50,6 +52,10 @@ export function pathOf(kind: Kind, id: string): string {
 /** What every process mirrors. Consoles are read on demand, and so is `vm-name`, which only says who may have a name: the VMs have theirs. */
 export const MIRRORED = ['vm', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
 export type MirroredKind = (typeof MIRRORED)[number];
+
+/** What the API mirrors beside them: large documents that change all the time and that no node needs. */
+export const API_MIRRORED = [...MIRRORED, 'vm-statistics'] as const satisfies readonly Kind[];
+export type ApiMirroredKind = (typeof API_MIRRORED)[number];
 
 export const PRIMARY_ROLE = 'primary';
 export const PRIMARY_WISH_ID = 'cluster';

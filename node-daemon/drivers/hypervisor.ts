@@ -1,4 +1,5 @@
 import type { VmId } from '../../common/ids.ts';
+import type { VmFigures } from '../../common/schema/vm-statistics.ts';
 
 /** What libvirt says of a domain (virDomainState), reduced to what decisions need. */
 export type DomainState = 'running' | 'paused' | 'shutting-down' | 'shutoff' | 'crashed';
@@ -45,7 +46,7 @@ export interface DomainStats {
   vcpus: number;
   /** Current balloon in MiB. */
   memoryMib: number;
-  cpuTimeNs: number;
+  figures: VmFigures;
 }
 
 export interface HostInfo {

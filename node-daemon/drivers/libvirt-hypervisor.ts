@@ -5,13 +5,14 @@ import { AppError, describeError, isAppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import { vmId } from '../../common/ids.ts';
 import { LibvirtConnection, type CallLimit } from '../../common/libvirt/connection.ts';
-import { JOB_OPERATION, LIFECYCLE_EVENT, SHUTDOWN_ACPI_POWER_BUTTON, STATS, STATS_FLAGS, UNDEFINE } from '../../common/libvirt/constants.ts';
+import { JOB_OPERATION, LIFECYCLE_EVENT, SHUTDOWN_ACPI_POWER_BUTTON, UNDEFINE } from '../../common/libvirt/constants.ts';
 import { unixDial } from '../../common/libvirt/dial.ts';
 import { refOf, type DomainRef } from '../../common/libvirt/domain-ref.ts';
 import { PROCEDURES, type LibvirtEvent } from '../../common/libvirt/procedures.ts';
 import { SshLink, type SshPeer } from '../../common/libvirt/ssh-link.ts';
 import { numberOf } from '../../common/libvirt/typed-param.ts';
 import type { Logger } from '../../common/log.ts';
+import { DomainFigures } from './domain-figures.ts';
 import { markDomain } from './domain-mark.ts';
 import { DomainMarks, QUERY_LIMIT, readDomain, readDomains } from './domain-view.ts';
 import type { Domain, DomainStats, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from './hypervisor.ts';
@@ -52,8 +53,6 @@ const UNDEFINE_ALL = UNDEFINE.managedSave | UNDEFINE.snapshotsMetadata | UNDEFIN
 /** The guest's firmware variables and TPM stay: the definition is only replaced. */
 const UNDEFINE_TO_REPLACE = UNDEFINE.managedSave | UNDEFINE.snapshotsMetadata | UNDEFINE.keepNvram | UNDEFINE.checkpointsMetadata | UNDEFINE.keepTpm;
 
-const KIB_PER_MIB = 1_024;
-
 interface PeerLink {
   peer: Peer;
   ssh: SshLink;
@@ -67,6 +66,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #session: LibvirtSession;
   readonly #lifecycle: OnDemandConnection;
   readonly #marks = new DomainMarks();
+  readonly #figures: DomainFigures;
   readonly #listeners = new Set<HypervisorListener>();
   readonly #peerLinks = new Map<string, PeerLink>();
   readonly #migrations = new Map<VmId, OutgoingMigration | 'starting'>();
@@ -82,6 +82,7 @@ export class LibvirtHypervisor implements Hypervisor {
       { event: (event) => this.#onEvent(event), state: (state) => this.#onConnection(state) },
     );
     this.#lifecycle = new OnDemandConnection(connection);
+    this.#figures = new DomainFigures(deps.log);
   }
 
   /** Resolves whether libvirt answers or not: listeners are told when it does. */
@@ -122,14 +123,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async stats(): Promise<readonly DomainStats[]> {
-    const args = { domains: [], stats: STATS.state | STATS.cpuTotal | STATS.balloon | STATS.vcpu, flags: STATS_FLAGS.active | STATS_FLAGS.noWait };
-    const records = await this.#session.connection().call(PROCEDURES.connectGetAllDomainStats, args, QUERY_LIMIT);
-    return records.map(({ domain, params }) => ({
-      uuid: vmId.parse(domain.uuid),
-      vcpus: numberOf(params, 'vcpu.current') ?? 0,
-      memoryMib: Math.round((numberOf(params, 'balloon.current') ?? 0) / KIB_PER_MIB),
-      cpuTimeNs: numberOf(params, 'cpu.time') ?? 0,
-    }));
+    return this.#figures.read(this.#session.connection());
   }
 
   async create(uuid: VmId, xml: string): Promise<void> {

@@ -9,7 +9,7 @@ import type { CoordinatorState, DaemonState, NodeFacts, NodeStatistics, NodeStat
 import { pathOf } from '../../common/schema/resources.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { HostFacts, HostStatistics } from '../drivers/host-statistics.ts';
-import type { Hypervisor } from '../drivers/hypervisor.ts';
+import type { DomainStats, Hypervisor } from '../drivers/hypervisor.ts';
 
 /** Rounds of one write: nobody else writes this document, so the second one succeeds unless the store is away. */
 const TRIES_MAX = 4;
@@ -37,6 +37,8 @@ export interface NodeStatusDeps {
   clock: Clock;
   log: Logger;
   pvcVersion: string;
+  /** Told the figures of this node's guests in each round. */
+  guests: (figures: readonly DomainStats[]) => Promise<void>;
   /** Statistics are written at most once in this time, in milliseconds. */
   keepaliveIntervalMs: number;
 }
@@ -57,6 +59,8 @@ export class NodeStatusReporter {
   #timer: Timer | undefined;
   #running = false;
   #beatMs: number;
+  /** Of the last look at libvirt. */
+  #figures: readonly DomainStats[] = [];
 
   constructor(deps: NodeStatusDeps) {
     this.#deps = deps;
@@ -119,6 +123,7 @@ export class NodeStatusReporter {
   async #keepalive(): Promise<void> {
     try {
       await this.refresh();
+      await this.#deps.guests(this.#figures);
     } catch (error) {
       this.#deps.log.warn({ why: describeError(error) }, "the node's statistics could not be written");
     }
@@ -155,6 +160,7 @@ export class NodeStatusReporter {
     const here = domains.filter((domain) => domain.ours && domain.state !== 'shutoff' && domain.state !== 'crashed');
     const running = new Set<string>(here.map((domain) => domain.uuid));
     const counted = stats.filter((one) => running.has(one.uuid));
+    this.#figures = counted;
     return {
       memoryAllocatedMib: counted.reduce((sum, one) => sum + one.memoryMib, 0),
       vcpusAllocated: counted.reduce((sum, one) => sum + one.vcpus, 0),

@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../../common/clock.ts';
 import { vmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { silentLogger } from '../../common/log.ts';
-import { MIRRORED, pathOf, RESOURCES, type Kind, type MirroredKind } from '../../common/schema/resources.ts';
+import { API_MIRRORED, pathOf, RESOURCES, type ApiMirroredKind, type Kind } from '../../common/schema/resources.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import type { VmStatus } from '../../common/schema/vm-status.ts';
@@ -83,8 +83,8 @@ export async function put({ store, api }: Pick<TestApi, 'store' | 'api'>, kind: 
   return written.modifiedZxid;
 }
 
-function isMirrored(kind: Kind): kind is MirroredKind {
-  return (MIRRORED as readonly Kind[]).includes(kind);
+function isMirrored(kind: Kind): kind is ApiMirroredKind {
+  return (API_MIRRORED as readonly Kind[]).includes(kind);
 }
 
 export async function drop({ store, api }: Pick<TestApi, 'store' | 'api'>, kind: Kind, id: string): Promise<void> {

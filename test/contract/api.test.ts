@@ -37,6 +37,24 @@ beforeEach(async () => {
   await putVmStatus(api, WEB1);
 });
 
+describe('figures of guests', () => {
+  const figures = { cpuNs: [30, 20, 10], memory: { actual: 524_288 }, disks: { sda: [1, 2, 3, 4] }, interfaces: { '52:54:00:aa:bb:01': [1, 2, 3, 4, 5, 6, 7, 8] }, vnc: { listen: '127.0.0.1', port: 5_900 } };
+
+  test('a running VM is shown with what its node counts, and with no other node\'s figures', async () => {
+    await put(api, 'vm-statistics', 'hv1', { vms: { [WEB1]: figures } });
+    const { body } = await ask('/vm/web1');
+    expect(vmView.parse(body)).toMatchObject({ memory_stats: { actual: 524_288 }, vcpu_stats: { cpu_time: 30 }, vnc: { port: 5_900 } });
+    expect(body.disks[0]).toMatchObject({ dev: 'sda', rd_req: 1, wr_bytes: 4 });
+    expect(body.networks[0]).toMatchObject({ rd_bytes: 1, wr_drops: 8 });
+    expect((await ask('/vm')).body[0]).toEqual(body);
+    await put(api, 'vm-statistics', 'hv1', { vms: { [WEB1]: { ...figures, disks: { sda: [9, 9, 9, 9] } } } });
+    expect((await ask('/vm/web1')).body.disks[0]).toMatchObject({ rd_req: 9 });
+    await putVmStatus(api, WEB1, { owner: aNodeName('hv2'), epoch: 2 });
+    expect((await ask('/vm/web1')).body).toMatchObject({ memory_stats: {}, disks: [{ rd_req: 0 }], vnc: { listen: null, port: null } });
+    await drop(api, 'vm-statistics', 'hv1');
+  });
+});
+
 describe('general', () => {
   test('the root answers 209 with and without the slash, and needs no token', async () => {
     for (const path of ['', '/']) {

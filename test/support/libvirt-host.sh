@@ -23,6 +23,8 @@ mount --bind "$folder/hosts" /etc/hosts
 mkdir /run/dev
 mount -t tmpfs -o mode=755 tmpfs /run/dev
 cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /run/dev/
+# For the guests' cards, which then are in this network namespace.
+if [ -e /dev/net/tun ]; then mkdir /run/dev/net && cp -a /dev/net/tun /run/dev/net/; fi
 mkdir /run/dev/pts /run/dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts /run/dev/pts
 ln -s pts/ptmx /run/dev/ptmx

@@ -1,6 +1,7 @@
 import { parseDomainXml } from '../../common/domain/domain-xml.ts';
 import { AppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
+import type { VmFigures } from '../../common/schema/vm-statistics.ts';
 import type { Domain, DomainStats, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from '../../node-daemon/drivers/hypervisor.ts';
 import { isAlive, missingBridges, toDomain, type SimulatedDomain, type SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedMigration } from './simulated-migration.ts';
@@ -67,7 +68,7 @@ export class SimulatedHypervisor implements Hypervisor {
 
   stats(): Promise<readonly DomainStats[]> {
     return this.#call(async () =>
-      [...this.#host.domains.values()].filter(isAlive).map(({ uuid, vcpus, memoryMib }) => ({ uuid, vcpus, memoryMib, cpuTimeNs: 1_000_000 })),
+      [...this.#host.domains.values()].filter(isAlive).map(({ uuid, vcpus, memoryMib }) => ({ uuid, vcpus, memoryMib, figures: figuresOf(memoryMib) })),
     );
   }
 
@@ -178,6 +179,11 @@ export class SimulatedHypervisor implements Hypervisor {
     if ('error' in result) throw result.error;
     return result.value;
   }
+}
+
+/** The same at all times, so that nothing is written of a simulated guest that only runs. */
+function figuresOf(memoryMib: number): VmFigures {
+  return { cpuNs: [2_000_000, 1_000_000, 1_000_000], memory: { actual: memoryMib * 1_024 }, disks: {}, interfaces: {}, vnc: null };
 }
 
 async function settled<T>(work: () => Promise<T>): Promise<{ value: T } | { error: unknown }> {
