@@ -19,8 +19,17 @@ export const networkView = z.object({
   nat: z.boolean(),
   anti_spoofing: z.boolean(),
   nodes: z
-    .array(z.object({ node: z.string(), applied: z.boolean(), mtu: z.int().nullable(), error: z.string().nullable() }))
-    .describe('The nodes that have it; "applied": links and rules there are as described here.'),
+    .array(
+      z.object({
+        node: z.string(),
+        applied: z.boolean(),
+        applied_version: z.int().nullable(),
+        applied_acl_version: z.int().nullable(),
+        mtu: z.int().nullable(),
+        error: z.string().nullable(),
+      }),
+    )
+    .describe('The nodes that have it; "applied": links and rules there are as they shall be. Versions are those of the documents that the node follows.'),
 });
 export type NetworkView = z.infer<typeof networkView>;
 
@@ -54,6 +63,8 @@ export function presentNetwork(mirror: ApiMirror, { doc, version }: Versioned<Ne
     nodes: on.map(({ node, appliedVersion, appliedAclVersion, mtu, error }) => ({
       node,
       applied: error === null && appliedVersion === version && appliedAclVersion === aclVersion,
+      applied_version: appliedVersion,
+      applied_acl_version: appliedAclVersion,
       mtu,
       error,
     })),

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { aDomainXml, aVmId, aVmName } from '../../test/support/builders.ts';
 import { describeError, isAppError, type AppError } from '../errors.ts';
 import { XML_MAX_BYTES } from '../schema/vm.ts';
-import { parseDomainXml, readLiveDevices, withConsoleLog, withIdentity } from './domain-xml.ts';
+import { parseDomainXml, readLiveDevices, withConsoleLog, withIdentity, withMacAddresses } from './domain-xml.ts';
 
 /** Processor time within which a hostile definition of the permitted size is read or refused; a plain one of that size takes a tenth. */
 const HOSTILE_LIMIT_MS = 1_000;
@@ -281,4 +281,20 @@ test("a running domain's screen is known once its port is chosen, and its cards 
   const listening = "<graphics type='spice' port='5800'/><graphics type='vnc' port='5901' autoport='yes' listen='0.0.0.0'><listen type='address' address='0.0.0.0'/></graphics>";
   expect(readLiveDevices(running(listening))).toEqual({ macs: ['52:54:00:00:00:0b', '52:54:00:00:00:0a'], vnc: { listen: '0.0.0.0', port: 5_901 } });
   for (const none of ['', "<graphics type='vnc' port='-1' autoport='yes'/>", "<graphics type='vnc' socket='/run/x'/>"]) expect(readLiveDevices(running(none)).vnc).toBeNull();
+});
+
+describe('MAC addresses', () => {
+  const cards = "<interface type='bridge'><source bridge='vmbr5'/></interface><interface type='user'/><interface type='bridge'><mac address=''/><source bridge='vmbr6'/></interface>";
+
+  test('the interfaces that one is chosen for have it, and the others stay as they are', () => {
+    const xml = aDomainXml({ devices: cards });
+    const given = withMacAddresses(xml, new Map([[0, '52:54:00:00:00:01'], [2, '52:54:00:00:00:02']]));
+    expect(parseDomainXml(given).networks.map(({ mac }) => mac)).toEqual(['52:54:00:00:00:01', '', '52:54:00:00:00:02']);
+    expect({ ...parseDomainXml(given), networks: [] }).toEqual({ ...parseDomainXml(xml), networks: [] });
+  });
+
+  test('without one to be given the definition stays as it was written', () => {
+    const xml = aDomainXml({ devices: cards });
+    expect(withMacAddresses(xml, new Map())).toBe(xml);
+  });
 });

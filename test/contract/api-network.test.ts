@@ -131,7 +131,7 @@ describe('networks', () => {
     const { version } = api.api.mirror.get('network', '5') ?? { version: -1 };
     await put(api, 'network-status', 'hv1', { node: 'hv1', networks: [{ vni: 5, appliedVersion: version, appliedAclVersion: null, mtu: 1_450, error: null }] });
     await put(api, 'network-status', 'hv2', { node: 'hv2', networks: [{ vni: 6, appliedVersion: 0, appliedAclVersion: null, mtu: null, error: null }, { vni: 5, appliedVersion: version, appliedAclVersion: null, mtu: null, error: 'no such device' }] });
-    expect((await ask('/network/5')).body).toMatchObject({ mtu: '1450', nodes: [{ node: 'hv1', applied: true, mtu: 1_450, error: null }, { node: 'hv2', applied: false, mtu: null, error: 'no such device' }] });
+    expect((await ask('/network/5')).body).toMatchObject({ mtu: '1450', nodes: [{ node: 'hv1', applied: true, applied_version: version, applied_acl_version: null, mtu: 1_450, error: null }, { node: 'hv2', applied: false, mtu: null, error: 'no such device' }] });
     await send('PUT', '/network/5', { nat: '' });
     expect((await ask('/network/5')).body.nodes[0]).toMatchObject({ applied: false });
     const health = async (): Promise<unknown[]> => (await ask('/status')).body.cluster_health.messages.filter((one: { id: string }) => one.id.startsWith('NETWORK'));
@@ -309,5 +309,5 @@ test('changes of networks, their rules and their state on a node are told as eve
   await count(3);
   controller.abort();
   expect(events().map(({ id, gone }) => [id, gone])).toEqual(Array(3).fill(['5', false]));
-  expect(events()[1]?.document?.nodes).toEqual([{ node: 'hv1', applied: true, mtu: 1_450, error: null }]);
+  expect(events()[1]?.document?.nodes).toEqual([{ node: 'hv1', applied: true, applied_version: 0, applied_acl_version: 0, mtu: 1_450, error: null }]);
 });
