@@ -41,7 +41,7 @@ export interface DnsContents {
 export interface DnsChange {
   readonly zonesAdded: readonly string[];
   readonly zonesRemoved: readonly string[];
-  /** All records of the name go. */
+  /** All records of the name go, before anything else changes. */
   readonly namesRemoved: readonly string[];
   readonly recordsAdded: readonly string[];
 }
@@ -188,15 +188,15 @@ export class UnboundServer implements DnsServer {
     );
   }
 
-  /** Zones come first and go last, so that no record is ever put outside of a zone of ours, where unbound would make one. */
+  /** A zone takes its records along, and a record outside of any zone would make one: hence this order. */
   async change({ zonesAdded, zonesRemoved, namesRemoved, recordsAdded }: DnsChange, signal?: AbortSignal): Promise<void> {
     const service = await this.#only();
     if (service === undefined) throw new AppError('component', 'the DNS server does not run');
     const tell = (command: string, lines: readonly string[]): Promise<string> => (lines.length === 0 ? Promise.resolve('') : this.#control(service, command, { input: lines, signal }));
-    await tell('local_zones', zonesAdded.map((zone) => `${zone} static`));
     await tell('local_datas_remove', namesRemoved);
-    await tell('local_datas', recordsAdded);
     await tell('local_zones_remove', zonesRemoved);
+    await tell('local_zones', zonesAdded.map((zone) => `${zone} static`));
+    await tell('local_datas', recordsAdded);
   }
 
   async #only(): Promise<RunningService | undefined> {

@@ -152,9 +152,12 @@ export function dnsChange(actual: DnsContents, desired: DnsContents): DnsChange 
   const recordsAdded: string[] = [];
   const zonesAdded = [...desired.zones].filter((zone) => !actual.zones.has(zone));
   const zonesRemoved = [...actual.zones].filter((zone) => !desired.zones.has(zone));
+  const zonesChange = zonesAdded.length > 0 || zonesRemoved.length > 0;
   for (const [name, lines] of actual.records) {
     const wanted = desired.records.get(name);
-    if (wanted === undefined || [...lines].some((line) => !wanted.has(line))) namesRemoved.push(name);
+    // A record is in one zone's hands: it goes with the zone, and is hidden by a new one below.
+    const moves = zonesChange && zoneOf(actual.zones, name) !== zoneOf(desired.zones, name);
+    if (moves || wanted === undefined || [...lines].some((line) => !wanted.has(line))) namesRemoved.push(name);
   }
   const removed = new Set(namesRemoved);
   for (const [name, lines] of desired.records) {
@@ -162,6 +165,12 @@ export function dnsChange(actual: DnsContents, desired: DnsContents): DnsChange 
     recordsAdded.push(...[...lines].filter((line) => held?.has(line) !== true));
   }
   return { zonesAdded, zonesRemoved, namesRemoved, recordsAdded };
+}
+
+/** The innermost of the zones that has the name. */
+function zoneOf(zones: ReadonlySet<string>, name: string): string | undefined {
+  for (let rest = name; rest !== ''; rest = rest.slice(rest.indexOf('.') + 1)) if (zones.has(rest)) return rest;
+  return undefined;
 }
 
 export interface DnsServerFacts {

@@ -80,21 +80,16 @@ export class DhcpServerReconciler implements Reconciler {
   }
 
   /**
-   * Ends every server and writes the last leases, before the gateways leave this node; to be called once the role's `isMine` says no, so that
-   * nothing starts again. Servers end also when nothing can be written.
+   * Ends every server, then writes the last leases; to be called once the role's `isMine` says no, so that nothing starts again. What
+   * cannot be written is not waited for longer than the store waits itself.
    * @throws AppError when a server cannot be ended.
    */
-  async handOver(signal: AbortSignal): Promise<void> {
-    this.#term.abort(new AppError('cancelled', 'the role is handed over'));
-    await Promise.all(this.#deps.servers.list().map((vni) => this.#alone(vni, () => this.#leave(vni, signal))));
-    this.#forgetAll();
-  }
-
-  /** Ends every server at once and writes nothing: the role is lost. To be called as handOver is. */
-  async abandon(): Promise<void> {
+  async leave(): Promise<void> {
     const { servers } = this.#deps;
-    this.#term.abort(new AppError('cancelled', 'the role is lost'));
-    await Promise.all(servers.list().map((vni) => this.#alone(vni, () => servers.end(vni))));
+    this.#term.abort(new AppError('cancelled', 'the role goes'));
+    // At once; then again for one that was just starting.
+    await Promise.all(servers.list().map((vni) => servers.end(vni)));
+    await Promise.all(servers.list().map((vni) => this.#alone(vni, () => this.#leave(vni))));
     this.#forgetAll();
   }
 
@@ -235,12 +230,11 @@ export class DhcpServerReconciler implements Reconciler {
   }
 
   /** The last words of a server that this node has kept. */
-  async #leave(vni: number, signal: AbortSignal): Promise<void> {
+  async #leave(vni: number): Promise<void> {
     const { servers, log } = this.#deps;
     await servers.end(vni);
     if (!this.#current.has(vni)) return;
     try {
-      signal.throwIfAborted();
       const file = await servers.readLeases(vni);
       const parsed = file === undefined ? undefined : parseLeaseFile(vni, file.text);
       if (parsed?.whole === true && file?.text !== '') await this.#write(vni, parsed.leases);
