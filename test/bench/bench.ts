@@ -18,3 +18,9 @@ export interface SceneBench {
   vmCounts: readonly number[];
   measure(scene: Scene): Promise<Figure[]>;
 }
+
+/** Measures without a cluster, and makes what it needs itself. */
+export interface LoneBench {
+  name: string;
+  measure(): Promise<Figure[]>;
+}

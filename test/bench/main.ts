@@ -6,12 +6,14 @@ import type { Figure } from './figure.ts';
 import { flush } from './flush.ts';
 import { runLabBenches } from './lab-scene.ts';
 import { mirrorLoad } from './mirror-load.ts';
+import { networkLinks } from './network-links.ts';
 import { postState } from './post-state.ts';
 import { runSceneBenches } from './scene.ts';
 import { vmStart } from './vm-start.ts';
 
 const SCENE_BENCHES = [apiRead, mirrorLoad, postState, apiMemory];
 const LAB_BENCHES = [vmStart, flush, daemonIdle];
+const LONE_BENCHES = [networkLinks];
 
 const EXIT_MISSED = 1;
 const EXIT_USAGE = 2;
@@ -24,7 +26,7 @@ function report(figures: readonly Figure[]): void {
 }
 
 async function main(wanted: readonly string[]): Promise<void> {
-  const names = [...SCENE_BENCHES, ...LAB_BENCHES].map((bench) => bench.name);
+  const names = [...SCENE_BENCHES, ...LAB_BENCHES, ...LONE_BENCHES].map((bench) => bench.name);
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
     console.error(`no such bench: ${unknown.join(', ')}; there are ${names.join(', ')}`);
@@ -34,6 +36,7 @@ async function main(wanted: readonly string[]): Promise<void> {
   const chosen = (bench: { name: string }): boolean => wanted.length === 0 || wanted.includes(bench.name);
   await runSceneBenches(SCENE_BENCHES.filter(chosen), report);
   await runLabBenches(LAB_BENCHES.filter(chosen), report);
+  for (const bench of LONE_BENCHES.filter(chosen)) report(await bench.measure());
 }
 
 /** Waits alone do not keep a process alive (common/clock.ts); this open channel does, until it is closed. */

@@ -65,7 +65,7 @@ export class VxlanHosts {
   }
 
   async #plug({ name, address }: VxlanHost, mtu: number): Promise<void> {
-    const { commands } = this.#switch;
+    const commands = (...lines: string[]): Promise<void> => this.#switch.commands(...lines);
     await commands(`ip netns add ${name}`, `ip -n ${name} link set lo up`);
     for (const [index, bridge] of ['lan', 'trunk'].entries()) {
       const port = `${name}p${index}`;
