@@ -4,6 +4,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { AppError, isAppError } from '../common/errors.ts';
 import { run } from '../common/process.ts';
 import { guestInit, POWER_BUTTON_SCRIPT, UDHCPC_SCRIPT } from './guest-init.ts';
+import { machineInit } from './machine-init.ts';
 
 /** The test guest: Debian's kernel, unpacked once so that it boots in half the time, and a small initramfs. */
 export interface GuestImage {
@@ -12,10 +13,13 @@ export interface GuestImage {
 }
 
 /** Raise when the recipe below changes, so that caches are renewed. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /** Roots of what the guest loads, in this order; dependencies come before them. */
-const MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'button', 'evdev'];
+const GUEST_MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'button', 'evdev'];
+
+/** The same for a guest that has this machine's root, which holds no modules for this kernel. */
+const MACHINE_MODULES = ['virtio_pci', 'virtio_net', 'virtio_rng', '9pnet_virtio', '9p', 'overlay', 'autofs4', 'bridge', 'tun', 'button', 'evdev'];
 
 const DOWNLOAD_TIMEOUT_MS = 600_000;
 const STEP_TIMEOUT_MS = 120_000;
@@ -26,7 +30,7 @@ const imageFolder = (cache: string): string => path.join(cache, `guest-${RECIPE}
 export async function guestImage(cache: string, say: (text: string) => void): Promise<GuestImage> {
   const folder = imageFolder(cache);
   const image = cachedImage(cache);
-  if (await exists(image.initramfs)) return image;
+  if (await exists(folder)) return image;
   await mkdir(cache, { recursive: true });
   const work = await mkdtemp(path.join(cache, 'making-'));
   try {
@@ -36,10 +40,11 @@ export async function guestImage(cache: string, say: (text: string) => void): Pr
     say(`making the test guest from kernel ${version}`);
     await mkdir(path.join(work, 'image'));
     await unpackKernel(path.join(work, 'root/boot', `vmlinuz-${version}`), path.join(work, 'image/vmlinux'));
-    await buildInitramfs(work, version, path.join(work, 'image/initramfs.gz'));
+    await buildGuest(work, version);
+    await buildMachine(work, version);
     await rename(path.join(work, 'image'), folder).catch(async (error: unknown) => {
       // Another lab was faster.
-      if (!(await exists(image.initramfs))) throw error;
+      if (!(await exists(folder))) throw error;
     });
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -50,6 +55,11 @@ export async function guestImage(cache: string, say: (text: string) => void): Pr
 /** Where the image is, or will be. */
 export function cachedImage(cache: string): GuestImage {
   return { kernel: path.join(imageFolder(cache), 'vmlinux'), initramfs: path.join(imageFolder(cache), 'initramfs.gz') };
+}
+
+/** The same kernel with an initramfs that makes this machine's root the guest's: see machineInit. */
+export function cachedMachine(cache: string): GuestImage {
+  return { kernel: cachedImage(cache).kernel, initramfs: path.join(imageFolder(cache), 'machine.gz') };
 }
 
 /** Downloads the package that linux-image-amd64 stands for, unpacks it below `work`/root and returns the kernel's version. */
@@ -107,27 +117,42 @@ async function decompress(file: string, magic: number, target: string): Promise<
   await run(['sh', '-c', 'out=$1; shift; exec "$@" >"$out"', 'sh', target, ...tool, file], { timeoutMs: STEP_TIMEOUT_MS });
 }
 
-async function buildInitramfs(work: string, version: string, target: string): Promise<void> {
-  const root = path.join(work, 'initramfs');
+async function buildGuest(work: string, version: string): Promise<void> {
+  const root = path.join(work, 'guest');
   for (const folder of ['bin', 'dev', 'proc', 'sys', 'etc/acpi/PWRF', 'lib', 'run', 'tmp']) await mkdir(path.join(root, folder), { recursive: true });
   await copyFile('/bin/busybox', path.join(root, 'bin/busybox'));
   const { stdout } = await run(['/bin/busybox', '--list'], { timeoutMs: STEP_TIMEOUT_MS });
   for (const applet of stdout.split('\n').filter((name) => name !== 'busybox')) await symlink('busybox', path.join(root, 'bin', applet));
-  const modules = await copyModules(path.join(work, 'root'), version, path.join(root, 'lib'));
+  const modules = await copyModules({ kernelRoot: path.join(work, 'root'), version, names: GUEST_MODULES }, path.join(root, 'lib'));
   await writeScript(path.join(root, 'init'), guestInit(modules));
   await writeScript(path.join(root, 'etc/udhcpc.script'), UDHCPC_SCRIPT);
   await writeScript(path.join(root, 'etc/acpi/PWRF/00000080'), POWER_BUTTON_SCRIPT);
-  const archive = path.join(work, 'initramfs.cpio');
+  await packInitramfs(root, path.join(work, 'image/initramfs.gz'));
+}
+
+async function buildMachine(work: string, version: string): Promise<void> {
+  const root = path.join(work, 'machine');
+  for (const folder of ['bin', 'dev', 'proc', 'sys', 'lib', 'lower', 'upper', 'job', 'new']) await mkdir(path.join(root, folder), { recursive: true });
+  await copyFile('/bin/busybox', path.join(root, 'bin/busybox'));
+  const modules = await copyModules({ kernelRoot: path.join(work, 'root'), version, names: MACHINE_MODULES }, path.join(root, 'lib'));
+  await writeScript(path.join(root, 'init'), machineInit(modules));
+  await packInitramfs(root, path.join(work, 'image/machine.gz'));
+}
+
+async function packInitramfs(root: string, target: string): Promise<void> {
+  const archive = `${target}.cpio`;
   await run(['sh', '-c', 'find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet >"$1"', 'sh', archive], { timeoutMs: STEP_TIMEOUT_MS, cwd: root });
   await writeFile(target, gzipSync(await readFile(archive), { level: 9 }));
+  await rm(archive);
 }
 
 async function writeScript(file: string, text: string): Promise<void> {
   await writeFile(file, text, { mode: 0o755 });
 }
 
-/** Copies MODULES and all they depend on, stripped, and returns their file names in the order of loading. */
-async function copyModules(kernelRoot: string, version: string, target: string): Promise<string[]> {
+/** Copies modules by `names` and all they depend on, stripped, and returns their file names in the order of loading. */
+async function copyModules(from: { kernelRoot: string; version: string; names: readonly string[] }, target: string): Promise<string[]> {
+  const { kernelRoot, version, names } = from;
   const base = await firstExisting([path.join(kernelRoot, 'lib/modules', version), path.join(kernelRoot, 'usr/lib/modules', version)]);
   const files = new Map<string, string>();
   for (const file of await readdir(path.join(base, 'kernel'), { recursive: true })) {
@@ -145,7 +170,7 @@ async function copyModules(kernelRoot: string, version: string, target: string):
     await run(['strip', '--strip-debug', plain], { timeoutMs: STEP_TIMEOUT_MS });
     ordered.push(`${name}.ko`);
   };
-  for (const name of MODULES) await visit(name);
+  for (const name of names) await visit(name);
   return ordered;
 }
 
