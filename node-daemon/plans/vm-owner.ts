@@ -124,7 +124,10 @@ function pausedAtSwitchOver(view: VmView, spec: Spec, status: VmStatus, target: 
 type Failure = Pick<MigrationOutcome, 'outcome' | 'error' | 'elapsedMs'>;
 
 function failedMove(view: VmView, spec: Spec, status: VmStatus, failure: Failure): VmStatus {
-  return { ...status, phase: { kind: 'running' }, lastMigration: outcome(view, spec, failure) };
+  const asked = outcome(view, spec, failure);
+  // Of the move that was begun: an abort has put the desired place back by now, with a generation of its own.
+  const begun = status.phase.kind === 'migrating' ? { to: status.phase.target, generation: status.lastMigration?.generation ?? asked.generation } : {};
+  return { ...status, phase: { kind: 'running' }, lastMigration: { ...asked, ...begun } };
 }
 
 function outcome(view: VmView, spec: Spec, result: Failure): MigrationOutcome {
