@@ -122,15 +122,18 @@ export interface Ensemble {
   stop(): Promise<void>;
 }
 
-/** Starts one server, or an ensemble of three, on free loopback ports in a private folder; resolves when it serves. */
-export async function startZooKeeper(count: 1 | 3 = 1): Promise<Ensemble> {
+/**
+ * Starts one server, or an ensemble of three, on free loopback ports in a private folder; resolves when it serves.
+ * @param maxSessionMs the longest session it grants, in milliseconds, whatever a client asks for.
+ */
+export async function startZooKeeper(count: 1 | 3 = 1, maxSessionMs = 10_000): Promise<Ensemble> {
   const folder = await mkdtemp(join(tmpdir(), 'zookeeper-'));
   const ports = await freePorts(count * 3);
   const members = Array.from({ length: count }, (_, index): Member => {
     const [clientPort = 0, quorumPort = 0, electionPort = 0] = ports.slice(index * 3);
     return { id: index + 1, folder: join(folder, `s${index + 1}`), clientPort, quorumPort, electionPort };
   });
-  for (const member of members) await writeConfig(member, members);
+  for (const member of members) await writeConfig(member, members, maxSessionMs);
   const servers = members.map((member) => new ZooKeeperServer(member));
   const stop = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.kill()));
@@ -150,7 +153,7 @@ export async function startZooKeeper(count: 1 | 3 = 1): Promise<Ensemble> {
   return { servers, hosts: servers.map((server) => server.host), leader, stop };
 }
 
-async function writeConfig(member: Member, members: readonly Member[]): Promise<void> {
+async function writeConfig(member: Member, members: readonly Member[], maxSessionMs: number): Promise<void> {
   await mkdir(member.folder, { recursive: true });
   const quorum = members.map((peer) => `server.${peer.id}=127.0.0.1:${peer.quorumPort}:${peer.electionPort}`);
   const lines = [
@@ -158,6 +161,7 @@ async function writeConfig(member: Member, members: readonly Member[]): Promise<
     'initLimit=20',
     'syncLimit=8',
     'minSessionTimeout=1000',
+    `maxSessionTimeout=${maxSessionMs}`,
     `dataDir=${member.folder}`,
     `clientPort=${member.clientPort}`,
     'clientPortAddress=127.0.0.1',
