@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../common/clock.ts';
+import { BUSY_SIGN, busyGuestXml } from '../support/busy-guest.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { countsOn, eventually, LabVm } from '../support/lab-vm.ts';
 
@@ -126,6 +128,91 @@ describe('a VM on a real cluster of three nodes', () => {
     expect(await vm.runsOn(HOSTS)).toEqual([away.node]);
     await ready(node);
     await vm.is('start', node);
+  });
+
+  describe('that writes its memory faster than it moves', () => {
+    let busy: LabVm;
+
+    interface Moving {
+      state: string;
+      node: string;
+      migration_target: string | null;
+      migration_progress: { pass: number; bytesRemaining: number; bytesProcessed: number; elapsedMs: number } | null;
+      last_migration: { outcome: string; to: string; error: string | null } | null;
+    }
+    const show = async (): Promise<Moving> => (await lab.call('GET', `/api/v1/vm/${busy.name}`)).body as Moving;
+
+    const virsh = (host: string, ...args: string[]): Promise<string> => lab.exec(host, ['/usr/bin/virsh', ...args]);
+
+    /** As slow as it needs to be for the guest to be faster; the progress is in the VM's status then. */
+    const beginsToMove = async (from: string, to: string, mibPerS: number): Promise<{ answer: Promise<{ status: number; text: string }> }> => {
+      await virsh(from, 'migrate-setspeed', busy.uuid, String(mibPerS));
+      const body = new URLSearchParams({ action: 'move', node: to, force_live: 'true', wait: 'true' });
+      const reply = fetch(`${lab.url}/api/v1/vm/${busy.name}/node`, { method: 'POST', headers: { 'X-Api-Key': lab.token }, body, signal: AbortSignal.timeout(180_000) });
+      const answer = reply.then(async (given) => ({ status: given.status, text: await given.text() }));
+      await eventually(async () => ((await show()).migration_progress?.bytesProcessed ?? 0) > 0, 60_000, () => 'the migration to show its progress');
+      return { answer };
+    };
+
+    const goesOnCounting = async (): Promise<void> => {
+      expect(countsOn(await busy.countsBeyond((await busy.counts()).at(-1)! + 1))).toBe(true);
+      expect(await busy.boots()).toBe(1);
+    };
+
+    test('is slowed down, then permitted a longer pause, and arrives; its progress is shown all the way', async () => {
+      busy = new LabVm(lab, 'busy');
+      await busy.define({ node: 'hv1' }, busyGuestXml(lab.guestXml(busy.name, { memoryMib: 192 })));
+      await busy.post('/state', { state: 'start' });
+      const says = async (): Promise<string> => ((await lab.call('GET', `/api/v1/vm/${busy.name}/console`, { lines: '1000' })).body as { data: string }).data;
+      await eventually(async () => (await says()).includes(BUSY_SIGN), 120_000, () => 'the guest to be busy');
+      const began = systemClock.monotonicMs();
+      const { answer } = await beginsToMove('hv1', 'hv2', 16);
+      const seen = { passes: [0], throttles: [0], pausesMs: [0] };
+      await eventually(
+        async () => {
+          const [shown, job, pauseMs] = await Promise.all([show(), virsh('hv1', 'domjobinfo', busy.uuid).catch(() => ''), virsh('hv1', 'migrate-getmaxdowntime', busy.uuid).catch(() => '0')]);
+          seen.passes.push(shown.migration_progress?.pass ?? 0);
+          seen.throttles.push(Number(/Auto converge throttle:\s+(\d+)/u.exec(job)?.[1] ?? 0));
+          seen.pausesMs.push(Number(pauseMs));
+          return shown.state === 'start' && shown.node === 'hv2';
+        },
+        180_000,
+        () => `the guest to arrive; seen ${JSON.stringify(seen)}`,
+      );
+      expect((await answer).status).toBe(200);
+      const elapsedMs = Math.round(systemClock.monotonicMs() - began);
+      const [pass, throttle, pauseMs] = [Math.max(...seen.passes), Math.max(...seen.throttles), Math.max(...seen.pausesMs)];
+      console.log(JSON.stringify({ name: 'migration of a busy guest', value: { pass, throttle, pauseMs, elapsedMs }, unit: 'pass, percent, ms, ms' }));
+      expect(pass).toBeGreaterThan(5);
+      expect(throttle).toBeGreaterThanOrEqual(20);
+      expect(pauseMs).toBeGreaterThan(300);
+      expect(await busy.runsOn(HOSTS)).toEqual(['hv2']);
+      expect((await show()).last_migration).toMatchObject({ outcome: 'live', to: 'hv2', error: null });
+      await goesOnCounting();
+    });
+
+    test('stays where it is when its migration is aborted', async () => {
+      const { answer } = await beginsToMove('hv2', 'hv3', 4);
+      expect(await show()).toMatchObject({ state: 'migrate', node: 'hv2', migration_target: 'hv3', last_migration: null });
+      await busy.post('/node', { action: 'abort' });
+      expect(await answer).toEqual({ status: 510, text: expect.stringContaining('the migration aborted') as string });
+      await busy.is('start', 'hv2');
+      expect((await show()).last_migration).toMatchObject({ outcome: 'aborted', to: 'hv3' });
+      expect(await busy.runsOn(HOSTS)).toEqual(['hv2']);
+      expect(await virsh('hv2', 'domjobinfo', busy.uuid)).toMatch(/Job type:\s+None/u);
+      await goesOnCounting();
+    });
+
+    test('goes on at its node when the target loses it, and is not shut down if only live was asked for', async () => {
+      const { answer } = await beginsToMove('hv2', 'hv3', 4);
+      await lab.exec('hv3', ['/bin/sh', '-c', `kill -9 "$(cat /run/libvirt/qemu/${busy.name}.pid)"`]);
+      expect(await answer).toEqual({ status: 510, text: expect.stringContaining('the migration failed') as string });
+      await busy.is('start', 'hv2');
+      expect((await show()).last_migration).toMatchObject({ outcome: 'failed', to: 'hv3', error: expect.any(String) as string });
+      expect(await busy.runsOn(HOSTS)).toEqual(['hv2']);
+      await goesOnCounting();
+      await lab.call('DELETE', `/api/v1/vm/${busy.name}`);
+    });
   });
 
   test('is removed with its guest', async () => {
