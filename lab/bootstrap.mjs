@@ -40,6 +40,7 @@ const RUN_PACKAGES = [
   ['kmod', '/usr/sbin/modinfo'],
   ['iputils-ping', '/usr/bin/ping'],
   ['iputils-arping', '/usr/bin/arping'],
+  ['procps', '/usr/bin/pgrep'],
   ['systemd', '/usr/bin/systemd-analyze'],
   ['xz-utils', '/usr/bin/xz'],
 ];
