@@ -146,7 +146,7 @@ function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, s
   const working = [
     ...rootRoutes(),
     ...authRoutes(auth),
-    ...statusRoutes({ mirror, upstreamIp: config.pvc.api.listen_address }),
+    ...statusRoutes({ mirror, store, upstreamIp: config.pvc.api.listen_address }),
     ...nodeRoutes({ mirror, nodes: nodeOperations(context), clock }),
     ...vmRoutes(vmDeps),
     ...vmPowerRoutes(vmDeps),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { shownVmState } from '../../common/domain/vm-state.ts';
-import { PRIMARY_ROLE } from '../../common/schema/resources.ts';
+import { MAINTENANCE_ID, PRIMARY_ROLE } from '../../common/schema/resources.ts';
 import { PVC_VERSION } from '../../common/version.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { presentNode, type NodeView } from './node.ts';
@@ -14,7 +14,7 @@ export const statusView = z.object({
   cluster_name: z.string(),
   cluster_health: z.object({ health: z.int(), messages: z.array(z.object({ id: z.string(), health_delta: z.int(), text: z.string() })) }),
   node_health: z.record(z.string(), z.object({ health: z.int(), messages: z.array(z.string()) })),
-  maintenance: z.literal('false'),
+  maintenance: z.enum(['true', 'false']),
   primary_node: z.string().nullable(),
   pvc_version: z.string(),
   upstream_ip: z.string(),
@@ -61,14 +61,15 @@ export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView
   const nodes = [...mirror.all('node').keys()].sort().map((name) => presentNode(mirror, name));
   const vms = shownVms(mirror);
   const problems = [...nodes.flatMap(nodeProblems), ...vms.flatMap(vmProblems), ...networkProblems(mirror)];
+  const maintenance = mirror.get('maintenance', MAINTENANCE_ID)?.doc.on === true;
   const primary = primaryNode(mirror);
   if (primary === undefined) problems.push({ id: 'NO_PRIMARY', health_delta: HEALTH_MAX, text: 'no node is primary', node: undefined });
   return {
-    health: problems.length === 0 ? 'Optimal' : 'Degraded',
+    health: maintenance ? 'Maintenance' : problems.length === 0 ? 'Optimal' : 'Degraded',
     cluster_name: 'pvc',
     cluster_health: { health: healthAfter(problems), messages: problems.map(({ id, health_delta, text }) => ({ id, health_delta, text })) },
     node_health: Object.fromEntries(nodes.map((node) => [node.name, nodeHealth(node.name, problems)])),
-    maintenance: 'false',
+    maintenance: maintenance ? 'true' : 'false',
     primary_node: primary ?? null,
     pvc_version: PVC_VERSION,
     upstream_ip: upstreamIp,

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import { setMaintenance } from '../../common/operations/maintenance.ts';
+import type { Store } from '../../common/store/store.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { text } from '../params/values.ts';
 import { presentStatus, primaryNode, statusView } from '../present/status.ts';
-import { messageReply, ok, route, type Route } from '../route.ts';
+import { done, messageReply, ok, route, type Route } from '../route.ts';
 
-export function statusRoutes(deps: { mirror: ApiMirror; upstreamIp: string }): Route[] {
+export function statusRoutes(deps: { mirror: ApiMirror; store: Store; upstreamIp: string }): Route[] {
   return [
     route({
       method: 'GET',
@@ -18,11 +20,13 @@ export function statusRoutes(deps: { mirror: ApiMirror; upstreamIp: string }): R
     route({
       method: 'POST',
       path: '/status',
-      summary: 'Switch maintenance on or off (not yet)',
+      summary: 'Switch maintenance on or off',
+      description: 'While it is on, the cluster says so, and nothing will be done by itself about a node that fails.',
       values: z.object({ state: text(z.enum(['true', 'false']), 'Whether the cluster is in maintenance.') }),
       reply: { code: 200, schema: messageReply },
-      handle: () => {
-        throw new AppError('state', 'maintenance mode is not there yet');
+      handle: async ({ state }) => {
+        await setMaintenance(deps, state === 'true');
+        return done(`maintenance is ${state === 'true' ? 'on' : 'off'}`);
       },
     }),
     route({

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { dhcpLeases, dhcpReservations, networkAcl, networkSpec, networkStatus } from './network.ts';
+import { maintenance } from './maintenance.ts';
 import { lease, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
 import { session } from './session.ts';
 import { task } from './task.ts';
@@ -11,7 +12,7 @@ import { vmConsole, vmStatus } from './vm-status.ts';
  * The whole data model on one screen. Each document is one znode at `<root>/<id>`; the mirror can look it up by its field `foundBy` too.
  * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `vm-statistics`, `presence`: the node's name.
  * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
- * `lease`: the role ('primary'). `primary-wish`: one document, 'cluster'. `session`: hash of the session id.
+ * `lease`: the role ('primary'). `primary-wish`, `maintenance`: one document, 'cluster'. `session`: hash of the session id.
  */
 export const RESOURCES = {
   vm: { root: '/spec/vm', schema: vmSpec, foundBy: 'name' },
@@ -21,6 +22,7 @@ export const RESOURCES = {
   'network-acl': { root: '/spec/network-acl', schema: networkAcl },
   'dhcp-reservation': { root: '/spec/dhcp-reservation', schema: dhcpReservations },
   'primary-wish': { root: '/spec/primary', schema: primaryWish },
+  maintenance: { root: '/spec/maintenance', schema: maintenance },
   'vm-status': { root: '/status/vm', schema: vmStatus },
   'vm-console': { root: '/status/vm-console', schema: vmConsole },
   'vm-statistics': { root: '/status/vm-statistics', schema: vmStatistics },
@@ -53,9 +55,10 @@ export function pathOf(kind: Kind, id: string): string {
 export const MIRRORED = ['vm', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
 export type MirroredKind = (typeof MIRRORED)[number];
 
-/** What the API mirrors beside them: large documents that change all the time and that no node needs. */
-export const API_MIRRORED = [...MIRRORED, 'vm-statistics'] as const satisfies readonly Kind[];
+/** What the API mirrors beside them: what no node needs, some of it large and changing all the time. */
+export const API_MIRRORED = [...MIRRORED, 'vm-statistics', 'maintenance'] as const satisfies readonly Kind[];
 export type ApiMirroredKind = (typeof API_MIRRORED)[number];
 
 export const PRIMARY_ROLE = 'primary';
 export const PRIMARY_WISH_ID = 'cluster';
+export const MAINTENANCE_ID = 'cluster';

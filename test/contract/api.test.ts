@@ -37,6 +37,18 @@ beforeEach(async () => {
   await putVmStatus(api, WEB1);
 });
 
+describe('maintenance', () => {
+  test('is switched on and off, shown at once, and kept by the cluster', async () => {
+    for (const state of ['true', 'true', 'false']) {
+      expect(await ask('/status', { method: 'POST', query: { state } })).toMatchObject({ code: 200, body: { message: `maintenance is ${state === 'true' ? 'on' : 'off'}` } });
+      const { body } = await ask('/status');
+      expect([body.maintenance, body.health === 'Maintenance']).toEqual([state, state === 'true']);
+    }
+    expect((await api.store.read('/spec/maintenance/cluster'))?.value).toEqual({ on: false });
+    expect((await ask('/status', { method: 'POST', query: { state: 'maybe' } })).code).toBe(510);
+  });
+});
+
 describe('figures of guests', () => {
   const figures = { cpuNs: [30, 20, 10], memory: { actual: 524_288 }, disks: { sda: [1, 2, 3, 4] }, interfaces: { '52:54:00:aa:bb:01': [1, 2, 3, 4, 5, 6, 7, 8] }, vnc: { listen: '127.0.0.1', port: 5_900 } };
 
@@ -105,7 +117,6 @@ describe('general', () => {
       maintenance: 'false',
     });
     expect((await ask('/status/primary_node')).body).toEqual({ primary_node: 'hv1' });
-    expect((await ask('/status', { form: { state: 'true' } })).code).toBe(510);
   });
 
   test('tasks are shown one by one, as a list, and as the command line lists them', async () => {
