@@ -200,7 +200,7 @@ const INTERFACE_COUNTERS = /"mac":("(?:[^"\\]|\\.)*"),"rd_bytes":[\d.e+]+,"rd_pa
 
 /**
  * The JSON text of presentVmDefinition, up to its XML, with these counters in the place of those that it has. The text is patched
- * because the counters of each running VM change every few seconds, and reading its definition again takes fifty times as long.
+ * because the counters of each running VM change every few seconds, and reading its definition again takes several times as long.
  * Nothing within a string can look like a counter: there each quote is escaped.
  */
 export function withCounters(text: string, figures: VmFigures | undefined): string {
