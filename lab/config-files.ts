@@ -179,7 +179,7 @@ function pvcdYaml(place: LabPlace, state: LabState, host: LabHost): string {
     address: host.address,
     coordinators: coordinators(place, state).map((coordinator) => coordinator.name),
     zookeeper: { hosts: zookeeperHosts(place, state), session_timeout_s: SESSION_TIMEOUT_S },
-    floating: { address: FLOATING_CIDR, device: 'eth0' },
+    networking: { cluster: { device: 'eth0', floating_address: FLOATING_CIDR } },
     api_service: { kind: 'command', start: [labctl, 'start', 'pvc-api'], stop: [labctl, 'stop', 'pvc-api'] },
     initial_domain_state: 'ready',
     ssh: { private_key_file: etc(host, 'id_ed25519'), known_hosts_file: etc(host, 'known_hosts') },

@@ -10,12 +10,13 @@ import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { settlePrimaryWish } from '../common/operations/primary-wish.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { Controller, type ControllerOptions, type KeySource } from '../common/reconcile/controller.ts';
+import type { NetworkSpec } from '../common/schema/network.ts';
 import { MIRRORED, RESOURCES, type MirroredKind } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { PVC_VERSION } from '../common/version.ts';
 import { composeNetworks, type NetworkParts, type NodeNetworks } from './compose-networks.ts';
 import type { NodeConfig } from './config.ts';
-import { canonicalCidr, type AddressDriver } from './drivers/address.ts';
+import type { AddressDriver } from './drivers/address.ts';
 import type { ApiService } from './drivers/api-service.ts';
 import type { ConsoleLogs } from './drivers/console-log.ts';
 import type { HostStatistics } from './drivers/host-statistics.ts';
@@ -24,8 +25,10 @@ import { DomainsReconciler } from './reconcilers/domains.ts';
 import { mirrorChanges, whenFresh } from './reconcilers/key-sources.ts';
 import { NodeStatusReporter } from './reconcilers/node-status.ts';
 import { PresenceReconciler } from './reconcilers/presence.ts';
+import { floatingAddresses } from './plans/primary-addresses.ts';
+import { PrimaryAddresses } from './reconcilers/primary-addresses.ts';
 import { PrimaryLease } from './reconcilers/primary-lease.ts';
-import { PRIMARY_KEY, PrimaryReconciler } from './reconcilers/primary.ts';
+import { PRIMARY_KEY, PrimaryReconciler, type PrimaryServer } from './reconcilers/primary.ts';
 import { coalesce, CONSOLE_INTERVAL_MS, VmConsoleReconciler } from './reconcilers/vm-console.ts';
 import type { VmNetworks } from './reconcilers/vm-networks.ts';
 import { VmReconciler } from './reconcilers/vm.ts';
@@ -114,8 +117,9 @@ class Node implements NodeDaemon {
     this.#status = createStatus(config, parts, this.#mirror);
     this.#presence = new PresenceReconciler({ store, presence: { node: config.node, instance: parts.instance, address: config.address, version: PVC_VERSION } });
     this.#lease = new PrimaryLease({ node: config.node, instance: parts.instance, store, clock, log, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000 });
-    this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status });
-    this.#networks = composeNetworks(config, { parts, mirror: this.#mirror });
+    const addresses = createPrimaryAddresses(config, parts, { mirror: this.#mirror, lease: this.#lease });
+    this.#networks = composeNetworks(config, { parts, mirror: this.#mirror, addresses });
+    this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status, addresses, servers: this.#networks.servers });
     this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
     this.#controllers = {
       vm: this.#vmController(),
@@ -339,16 +343,27 @@ function createStatus(config: NodeConfig, parts: NodeParts, mirror: ClusterMirro
   });
 }
 
-function createPrimary(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; lease: PrimaryLease; status: NodeStatusReporter }): PrimaryReconciler {
-  const wanted = config.floating === undefined ? undefined : canonicalCidr(config.floating.address);
+function createPrimaryAddresses({ networking }: NodeConfig, { addresses, log }: NodeParts, own: { mirror: ClusterMirrorImpl; lease: PrimaryLease }): PrimaryAddresses {
+  const networks = (): NetworkSpec[] => (networking === undefined ? [] : Array.from(own.mirror.all('network').values(), ({ doc }) => doc));
+  return new PrimaryAddresses({ addresses, floating: floatingAddresses(networking), networks, isLeaseMine: () => own.lease.view() === 'mine', log });
+}
+
+interface PrimaryOwn {
+  context: OperationContext;
+  lease: PrimaryLease;
+  status: NodeStatusReporter;
+  addresses: PrimaryAddresses;
+  servers: readonly PrimaryServer[];
+}
+
+function createPrimary(config: NodeConfig, parts: NodeParts, own: PrimaryOwn): PrimaryReconciler {
   return new PrimaryReconciler({
     me: config.node,
     coordinators: config.coordinators,
     mirror: own.context.mirror,
     lease: own.lease,
-    addresses: parts.addresses,
-    floating: config.floating,
-    isFloating: (listed) => listed === wanted,
+    addresses: own.addresses,
+    servers: own.servers,
     apiService: parts.apiService,
     clock: parts.clock,
     log: parts.log,

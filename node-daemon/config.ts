@@ -30,8 +30,6 @@ export const nodeConfig = z.strictObject({
       hosts: z.array(hostAndPort).min(1),
       session_timeout_s: z.number().min(2).max(120).default(10),
     }),
-    /** The cluster's API address, held by the primary; absent: none. */
-    floating: z.strictObject({ address: cidr, device: z.string().regex(/^[A-Za-z0-9._-]{1,15}$/u) }).optional(),
     /** Absent: this node has no client networks. */
     networking: z
       .strictObject({

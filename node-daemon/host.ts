@@ -1,19 +1,24 @@
 import { readFileSync } from 'node:fs';
-import { systemClock } from '../common/clock.ts';
+import { systemClock, type Clock } from '../common/clock.ts';
 import { describeError } from '../common/errors.ts';
 import { randomToken } from '../common/ids.ts';
 import type { Logger } from '../common/log.ts';
 import { follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
 import { composeNode, type NodeDaemon } from './compose.ts';
+import type { ServerParts } from './compose-servers.ts';
 import type { NodeConfig } from './config.ts';
 import { IpAddressDriver } from './drivers/address.ts';
 import { createApiService } from './drivers/api-service.ts';
 import { FileConsoleLogs } from './drivers/console-log.ts';
 import { ProcHostStatistics } from './drivers/host-statistics.ts';
 import { IpLinkDriver } from './drivers/ip-link-driver.ts';
+import { IpBridges } from './drivers/bridge-facts.ts';
+import { DnsmasqServers, releaseDhcpServers } from './drivers/dhcp-server.ts';
+import { releaseDnsServer, UnboundServer } from './drivers/dns-server.ts';
 import { parseKnownHosts } from './drivers/known-hosts.ts';
 import { LibvirtHypervisor, type Peer } from './drivers/libvirt-hypervisor.ts';
+import { NftFirewall } from './drivers/nft-firewall.ts';
 import { PidLock } from './drivers/pid-lock.ts';
 import { releaseHost } from './release.ts';
 
@@ -33,6 +38,8 @@ export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
     log,
     addresses,
     links: new IpLinkDriver({ run, follow, clock, log }),
+    firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),
+    servers: composeServerParts(config, { clock, log }),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),
@@ -43,9 +50,17 @@ export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
   return withPidLock(new PidLock(config.run_directory, PID_FILE), daemon);
 }
 
+function composeServerParts({ run_directory: runDirectory }: NodeConfig, deps: { clock: Clock; log: Logger }): ServerParts {
+  return { dhcp: new DnsmasqServers({ runDirectory, run, ...deps }), dns: new UnboundServer({ runDirectory, run, ...deps }), bridges: new IpBridges({ run }) };
+}
+
 /** Removes what a daemon of this host may have left on it. */
 export async function releaseThisHost(config: NodeConfig, log: Logger): Promise<void> {
-  await releaseHost(config, { addresses: new IpAddressDriver({ run, log }), log });
+  const deps = { clock: systemClock, log };
+  const endServers = async (): Promise<void> => {
+    await Promise.all([releaseDhcpServers(config.run_directory, deps), releaseDnsServer(config.run_directory, deps)]);
+  };
+  await releaseHost(config, { addresses: new IpAddressDriver({ run, log }), endServers, log });
 }
 
 function withPidLock(lock: PidLock, daemon: NodeDaemon): NodeDaemon {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { addressOf, contains, isHostAddress, macOfDuid, overlaps, parseAddress, parseMac, parseNetwork, unusableFor, type IpNetwork } from './addressing.ts';
+import { addressOf, canonicalCidr, contains, type IpNetwork, isHostAddress, macOfDuid, overlaps, parseAddress, parseMac, parseNetwork, unusableFor } from './addressing.ts';
 
 function network(text: string): IpNetwork {
   const found = parseNetwork(text);
@@ -101,3 +101,8 @@ test.each([
   ['00:02:00:00:ab:11:52:54:00:aa:bb:01', undefined],
   ['00:04:aa', undefined],
 ])('the MAC address in DUID %s is %s', (duid, mac) => expect(macOfDuid(duid)).toBe(mac));
+
+test('spellings of one address are equal', () => {
+  expect(canonicalCidr('FD00:0:0::1/64')).toBe('fd00::1/64');
+  expect(canonicalCidr('10.0.0.1/8')).toBe('10.0.0.1/8');
+});

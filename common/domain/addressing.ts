@@ -31,6 +31,12 @@ export function parseAddress(text: string): IpAddress | undefined {
   return addressOf(6, valueOf(ipaddr.IPv6.parse(text).toByteArray()));
 }
 
+/** `address/prefix length` in the kernel's text form, so that two spellings of one IPv6 address are equal; anything else as it is. */
+export function canonicalCidr(cidr: string): string {
+  const [address = '', length = ''] = cidr.split('/');
+  return `${parseAddress(address)?.text ?? address}/${length}`;
+}
+
 /** The network, or undefined for anything else. An address with bits beyond the prefix is a network too: `text` has them cleared. */
 export function parseNetwork(text: string): IpNetwork | undefined {
   const [, address, digits] = /^([^/]+)\/(0|[1-9]\d{0,2})$/u.exec(text) ?? [];

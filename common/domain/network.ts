@@ -22,6 +22,9 @@ export function vlanName(vni: number): string {
   return `vlan${vni}`;
 }
 
+/** Name of our tables in nftables. Every other table is somebody else's and is never touched. */
+export const FIREWALL_TABLE = 'pvc';
+
 /** Network of a bridge's name; undefined for a bridge that is not ours. */
 export function vniOfBridge(name: string): number | undefined {
   const digits = /^vmbr([1-9]\d{0,7})$/u.exec(name)?.[1];

@@ -1,8 +1,11 @@
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';
+import { canonicalCidr } from '../../common/domain/addressing.ts';
 import { AppError, describeError, isAppError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Command, Run } from '../../common/process.ts';
+import { batchFailures } from './ip-link-text.ts';
+import { LINK_GROUP } from './link.ts';
 
 /** Netlink through `ip` answers in milliseconds; it waits for the kernel's lock at most. */
 const IP_TIMEOUT_MS = 5_000;
@@ -11,33 +14,55 @@ const IP_TIMEOUT_MS = 5_000;
 const ANNOUNCEMENTS = 2;
 const ANNOUNCE_TIMEOUT_MS = 5_000;
 
-/** An address on a device of this host. Addresses are `address/prefix length`. Every call may be repeated. */
+/** Announcements at the same time: each is a process. */
+const ANNOUNCERS = 8;
+
+/** An address on a device of this host, as `address/prefix length` in the kernel's text form. */
+export interface HostAddress {
+  readonly device: string;
+  readonly cidr: string;
+}
+
+export interface ListedAddress extends HostAddress {
+  /** On a link that this project made. */
+  readonly onOurs: boolean;
+}
+
+/** An address that the kernel did not take, such as for a device that is not there, and its words. */
+export interface AddressFailure {
+  readonly address: HostAddress;
+  readonly why: string;
+}
+
+/** The addresses of this host. Every call may be repeated. Calls fail with AppError 'component', 'timeout' or 'cancelled'. */
 export interface AddressDriver {
-  /** Puts the address on the device and tells the neighbours that it is here now. */
-  add(cidr: string, device: string, signal?: AbortSignal): Promise<void>;
-  remove(cidr: string, device: string, signal?: AbortSignal): Promise<void>;
-  /**
-   * Addresses of the device, in the kernel's text form.
-   * @throws AppError 'component' when there is no such device.
-   */
-  list(device: string, signal?: AbortSignal): Promise<readonly string[]>;
+  /** Puts the addresses on their devices and tells the neighbours that they are here now. @returns those that could not be put there. */
+  add(addresses: readonly HostAddress[], signal?: AbortSignal): Promise<readonly AddressFailure[]>;
+  /** Takes the addresses off; without the address, or without the device, there is nothing to do. */
+  remove(addresses: readonly HostAddress[], signal?: AbortSignal): Promise<void>;
+  list(signal?: AbortSignal): Promise<readonly ListedAddress[]>;
+  /** Lets this host pass packets on between its devices. */
+  route(signal?: AbortSignal): Promise<void>;
 }
 
 const listing = z.array(
   z.looseObject({
     ifname: z.string().optional(),
+    group: z.string().optional(),
     addr_info: z.array(z.looseObject({ local: z.string(), prefixlen: z.int() })).optional(),
   }),
 );
 
 /**
- * Addresses of one device in the output of `ip -json address show`.
+ * Addresses in the output of `ip -json address show`.
  * @throws AppError 'component' for anything else.
  */
-export function parseAddresses(text: string): readonly string[] {
+export function parseAddresses(text: string): ListedAddress[] {
   const parsed = listing.safeParse(parseJson(text));
   if (!parsed.success) throw new AppError('component', 'ip printed something unexpected', { text: text.slice(0, 200) }, { cause: parsed.error });
-  return parsed.data.flatMap((link) => (link.addr_info ?? []).map((entry) => `${entry.local}/${entry.prefixlen}`));
+  return parsed.data.flatMap(({ ifname, group, addr_info }) =>
+    ifname === undefined ? [] : (addr_info ?? []).map((entry) => ({ device: ifname, cidr: `${entry.local}/${entry.prefixlen}`, onOurs: group === String(LINK_GROUP) })),
+  );
 }
 
 function parseJson(text: string): unknown {
@@ -48,13 +73,6 @@ function parseJson(text: string): unknown {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-}
-
-/** The address in the kernel's text form, so that two spellings of one IPv6 address are equal. */
-export function canonicalCidr(cidr: string): string {
-  const [address = '', prefix = ''] = cidr.split('/');
-  const text = isIPv6(address) ? new URL(`http://[${address}]/`).hostname.slice(1, -1) : address;
-  return `${text}/${prefix}`;
 }
 
 /**
@@ -71,38 +89,60 @@ export class IpAddressDriver implements AddressDriver {
     this.#log = deps.log;
   }
 
-  async add(cidr: string, device: string, signal?: AbortSignal): Promise<void> {
-    const v6 = isIPv6(cidr.split('/')[0] ?? '');
-    if (v6) await this.#call(['sysctl', '-qw', `net.ipv6.conf.${device.replaceAll('.', '/')}.ndisc_notify=1`, `net.ipv6.conf.${device.replaceAll('.', '/')}.accept_dad=0`], signal);
-    if (!(await this.#holds(cidr, device, signal))) await this.#change('add', cidr, device, signal);
-    if (!v6) void this.#announce(cidr, device);
+  async add(addresses: readonly HostAddress[], signal?: AbortSignal): Promise<readonly AddressFailure[]> {
+    if (addresses.length === 0) return [];
+    const v6 = new Set(addresses.filter(isV6).map(({ device }) => device.replaceAll('.', '/')));
+    const settings = [...v6].flatMap((device) => ['ndisc_notify=1', 'accept_dad=0'].map((setting) => `net.ipv6.conf.${device}.${setting}`));
+    if (settings.length > 0) await this.#call(['sysctl', '-eqw', ...settings], signal);
+    const failures = await this.#batch(addresses, 'replace', signal);
+    const failed = new Set(failures.map(({ address }) => address));
+    void this.#announce(addresses.filter((address) => !failed.has(address) && !isV6(address)));
+    return failures;
   }
 
-  async remove(cidr: string, device: string, signal?: AbortSignal): Promise<void> {
-    if (await this.#holds(cidr, device, signal)) await this.#change('del', cidr, device, signal);
+  /** `ip` has no "delete if there", so a refusal is judged by looking again. */
+  async remove(addresses: readonly HostAddress[], signal?: AbortSignal): Promise<void> {
+    if (addresses.length === 0) return;
+    const failures = await this.#batch(addresses, 'del', signal);
+    if (failures.length === 0) return;
+    const left = new Set((await this.list(signal)).map(keyOf));
+    const failure = failures.find(({ address }) => left.has(keyOf(address)));
+    if (failure !== undefined) throw new AppError('component', 'an address cannot be removed', { ...failure.address, why: failure.why });
   }
 
-  async list(device: string, signal?: AbortSignal): Promise<readonly string[]> {
-    return parseAddresses(await this.#call(['ip', '-json', 'address', 'show', 'dev', device], signal));
+  async list(signal?: AbortSignal): Promise<readonly ListedAddress[]> {
+    return parseAddresses(await this.#call(['ip', '-json', 'address', 'show'], signal));
   }
 
-  async #holds(cidr: string, device: string, signal: AbortSignal | undefined): Promise<boolean> {
-    return (await this.list(device, signal)).includes(canonicalCidr(cidr));
+  async route(signal?: AbortSignal): Promise<void> {
+    await this.#call(['sysctl', '-eqw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'], signal);
   }
 
-  /** `ip` has no "add if missing" that keeps the exit status apart, so a refusal is judged by looking again. */
-  async #change(verb: 'add' | 'del', cidr: string, device: string, signal: AbortSignal | undefined): Promise<void> {
+  async #batch(addresses: readonly HostAddress[], verb: 'replace' | 'del', signal: AbortSignal | undefined): Promise<AddressFailure[]> {
+    const input = addresses.map(({ cidr, device }) => `address ${verb} ${cidr} dev ${device}\n`).join('');
     try {
-      await this.#call(['ip', 'address', verb, cidr, 'dev', device], signal);
+      await this.#run(['ip', '-force', '-batch', '-'], { timeoutMs: IP_TIMEOUT_MS, input, signal });
+      return [];
     } catch (error) {
-      const wanted = verb === 'add';
-      if (!isAppError(error, 'component') || (await this.#holds(cidr, device, signal)) !== wanted) throw error;
+      const failed = isAppError(error, 'component') ? batchFailures(String(error.details['stderr'])) : new Map<number, string>();
+      if (failed.size === 0) throw error;
+      return addresses.flatMap((address, at) => {
+        const why = failed.get(at + 1);
+        return why === undefined ? [] : [{ address, why }];
+      });
     }
   }
 
   /** Not awaited by `add`: arping lingers for a second after a packet that leaves at once. It is bounded and never fails. */
-  async #announce(cidr: string, device: string): Promise<void> {
-    const address = cidr.split('/')[0] ?? cidr;
+  async #announce(addresses: readonly HostAddress[]): Promise<void> {
+    const left = addresses.values();
+    const announceNext = async (): Promise<void> => {
+      for (const { cidr, device } of left) await this.#announceOne(cidr.split('/')[0] ?? cidr, device);
+    };
+    await Promise.all(Array.from({ length: ANNOUNCERS }, announceNext));
+  }
+
+  async #announceOne(address: string, device: string): Promise<void> {
     try {
       await this.#run(['arping', '-q', '-U', '-c', String(ANNOUNCEMENTS), '-I', device, address], { timeoutMs: ANNOUNCE_TIMEOUT_MS });
     } catch (error) {
@@ -114,4 +154,12 @@ export class IpAddressDriver implements AddressDriver {
     const result = await this.#run(command, { timeoutMs: IP_TIMEOUT_MS, signal });
     return result.stdout;
   }
+}
+
+function isV6({ cidr }: HostAddress): boolean {
+  return isIPv6(cidr.split('/')[0] ?? '');
+}
+
+function keyOf({ device, cidr }: HostAddress): string {
+  return `${device} ${canonicalCidr(cidr)}`;
 }

@@ -1,9 +1,6 @@
 /** Our tables are named `pvc` in these families: routed traffic, and frames between the ports of one bridge. */
 export type FirewallFamily = 'inet' | 'bridge';
 
-/** Name of our tables. Every other table is somebody else's and is never touched. */
-export const FIREWALL_TABLE = 'pvc';
-
 export interface ObservedChain {
   /** Comment of the first rule, by which its content is recognised: nft does not print rules as they were given. */
   readonly mark: string | undefined;

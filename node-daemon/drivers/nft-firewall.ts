@@ -1,10 +1,11 @@
+import { FIREWALL_TABLE } from '../../common/domain/network.ts';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { delay, type Clock } from '../../common/clock.ts';
 import { describeError, isAppError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Follow, Run } from '../../common/process.ts';
-import { FIREWALL_TABLE, type Firewall, type FirewallFamily, type FirewallFault, type ObservedFirewall } from './firewall.ts';
+import type { Firewall, FirewallFamily, FirewallFault, ObservedFirewall } from './firewall.ts';
 import { parseFault, parseTables } from './nft-json.ts';
 
 /** A thousand rules take 40 ms; many networks at once, on a busy host, take longer. */

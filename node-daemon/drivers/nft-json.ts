@@ -1,6 +1,7 @@
+import { FIREWALL_TABLE } from '../../common/domain/network.ts';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
-import { FIREWALL_TABLE, type FirewallFamily, type FirewallFault, type ObservedChain, type ObservedFirewall, type ObservedTable } from './firewall.ts';
+import type { FirewallFamily, FirewallFault, ObservedChain, ObservedFirewall, ObservedTable } from './firewall.ts';
 
 /** A part of an element: text, a prefix, or the parts of a concatenation (libnftables-json(5)). */
 const scalar = z.union([z.string(), z.number().transform(String), z.looseObject({ prefix: z.object({ addr: z.string(), len: z.int() }) }).transform(({ prefix }) => `${prefix.addr}/${prefix.len}`)]);

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { FIREWALL_TABLE, type FirewallFamily, type ObservedFirewall, type ObservedTable } from '../drivers/firewall.ts';
+import { FIREWALL_TABLE } from '../../common/domain/network.ts';
+import type { FirewallFamily, ObservedFirewall, ObservedTable } from '../drivers/firewall.ts';
 import type { DesiredChain, DesiredElement, FirewallPart } from './firewall.ts';
 
 /** One transaction. */
@@ -29,16 +29,11 @@ export function diffFirewall(parts: readonly FirewallPart[], observed: ObservedF
   return [...common, { vni: undefined, lines: leftoversOf(parts, observed) }, ...networks].filter(({ lines }) => lines.length > 0);
 }
 
-/** Digest of a chain's content; it stands in the kernel as the comment of the chain's first rule. */
-export function markOf(chain: Pick<DesiredChain, 'hook' | 'rules'>): string {
-  return createHash('sha256').update(JSON.stringify([chain.hook ?? null, chain.rules])).digest('hex').slice(0, 16);
-}
-
 /** The chain from nothing, or in place of what it holds. */
 export function chainLines(chain: DesiredChain): string[] {
   const at = `${chain.family} ${FIREWALL_TABLE} ${chain.name}`;
   const hook = chain.hook === undefined ? '' : ` { ${chain.hook} }`;
-  return [`add chain ${at}${hook}`, `flush chain ${at}`, `add rule ${at} counter comment "${markOf(chain)}"`, ...chain.rules.map((rule) => `add rule ${at} ${rule}`)];
+  return [`add chain ${at}${hook}`, `flush chain ${at}`, `add rule ${at} counter comment "${chain.mark}"`, ...chain.rules.map((rule) => `add rule ${at} ${rule}`)];
 }
 
 /** What the kernel holds when all parts are in force. */
@@ -46,7 +41,7 @@ export function inForceAfter(parts: readonly FirewallPart[]): ObservedFirewall {
   const wanted = wantedNames(parts);
   const chains = parts.flatMap((part) => part.chains);
   const tableOf = (family: FirewallFamily): ObservedTable => ({
-    chains: new Map(chains.filter((chain) => chain.family === family).map((chain) => [chain.name, { mark: markOf(chain), ruleCount: chain.rules.length + 1 }])),
+    chains: new Map(chains.filter((chain) => chain.family === family).map((chain) => [chain.name, { mark: chain.mark, ruleCount: chain.rules.length + 1 }])),
     sets: wanted.elements.get(family) ?? new Map(),
   });
   return new Map(FAMILIES.map((family) => [family, tableOf(family)]));
@@ -65,7 +60,7 @@ function additionsOf(part: FirewallPart, observed: ObservedFirewall): string[] {
 
 function isInForce(chain: DesiredChain, observed: ObservedFirewall): boolean {
   const held = observed.get(chain.family)?.chains.get(chain.name);
-  return held?.mark === markOf(chain) && held.ruleCount === chain.rules.length + 1;
+  return held?.mark === chain.mark && held.ruleCount === chain.rules.length + 1;
 }
 
 /** Elements go before the chains that they lead to. */

@@ -1,4 +1,5 @@
-import { FIREWALL_TABLE, type FirewallFault } from '../drivers/firewall.ts';
+import { FIREWALL_TABLE } from '../../common/domain/network.ts';
+import type { FirewallFault } from '../drivers/firewall.ts';
 
 const NETWORK_RULE = new RegExp(`^add rule inet ${FIREWALL_TABLE} (in|out)-\\d+ (.*)$`, 'u');
 

@@ -10,7 +10,12 @@ export interface DesiredChain {
   /** `type … hook … priority …; policy …;` of a base chain; undefined for one that is jumped to. */
   readonly hook: string | undefined;
   readonly rules: readonly string[];
+  /** Digest of hook and rules; it stands in the kernel as the comment of the chain's first rule. */
+  readonly mark: string;
 }
+
+/** A short digest of a text, safe in a comment. */
+export type Digest = (text: string) => string;
 
 /** A set or map as it shall be declared; its elements come from all parts. */
 export interface DesiredSet {
@@ -64,7 +69,7 @@ const SERVICES = [
  * What all networks share. Traffic from one network to another passes three base chains: an accept ends one of them and not the next, so
  * that leave to go out is not leave to come in.
  */
-export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks): FirewallPart {
+export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks, digest: Digest): FirewallPart {
   const v4 = prefixes.filter((prefix) => !prefix.includes(':'));
   const v6 = prefixes.filter((prefix) => prefix.includes(':'));
   const guarded = [
@@ -73,7 +78,7 @@ export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks)
     ...(v6.length === 0 ? [] : [`iifname @clients ip6 daddr { ${v6.join(', ')} } counter drop`]),
   ];
   const translated = upstreamDevice === undefined ? [] : ['ip saddr @nat4', 'ip6 saddr @nat6'].map((from) => `oifname "${upstreamDevice}" ${from} masquerade`);
-  const inet = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => ({ family: 'inet', name, hook, rules });
+  const inet = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => marked({ family: 'inet', name, hook, rules }, digest);
   return {
     vni: undefined,
     sets: [...INET_SETS, ...BRIDGE_SETS],
@@ -84,11 +89,15 @@ export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks)
       inet('services', undefined, [...REPLIES, ...SERVICES, 'counter drop']),
       inet('input', INPUT, ['iifname @clients jump services']),
       inet('postrouting', 'type nat hook postrouting priority 100; policy accept;', translated),
-      { family: 'bridge', name: 'protect', hook: undefined, rules: PORT_RULES },
-      { family: 'bridge', name: 'prerouting', hook: 'type filter hook prerouting priority 0; policy accept;', rules: ['iifname @ports jump protect'] },
+      marked({ family: 'bridge', name: 'protect', hook: undefined, rules: PORT_RULES }, digest),
+      marked({ family: 'bridge', name: 'prerouting', hook: 'type filter hook prerouting priority 0; policy accept;', rules: ['iifname @ports jump protect'] }, digest),
     ],
     elements: [],
   };
+}
+
+function marked(chain: Omit<DesiredChain, 'mark'>, digest: Digest): DesiredChain {
+  return { ...chain, mark: digest(JSON.stringify([chain.hook ?? null, chain.rules])) };
 }
 
 const INET_SETS: readonly DesiredSet[] = [
@@ -124,19 +133,15 @@ const PORT_RULES: readonly string[] = [
 ];
 
 /** The chains of one network: its rules in order, each counted, after what guards against foreign senders. */
-export function desiredNetwork(network: ManagedNetwork, acl: NetworkAcl | undefined): FirewallPart {
+export function desiredNetwork(network: ManagedNetwork, acl: NetworkAcl | undefined, digest: Digest): FirewallPart {
   const { vni, ip4, ip6, nat, antiSpoofing } = network;
   const bridge = bridgeName(vni);
   const senders = [
     ...(ip4 === null ? ['meta nfproto ipv4 counter drop'] : [`ip saddr != ${ip4.network} counter drop`]),
     ...(ip6 === null ? ['meta nfproto ipv6 counter drop'] : [`ip6 saddr != ${ip6.network} counter drop`]),
   ];
-  const chain = (direction: 'in' | 'out', first: readonly string[]): DesiredChain => ({
-    family: 'inet',
-    name: chainName(direction, vni),
-    hook: undefined,
-    rules: [...first, ...(acl?.[direction] ?? []).map(({ rule }) => `counter ${rule}`)],
-  });
+  const chain = (direction: 'in' | 'out', first: readonly string[]): DesiredChain =>
+    marked({ family: 'inet', name: chainName(direction, vni), hook: undefined, rules: [...first, ...(acl?.[direction] ?? []).map(({ rule }) => `counter ${rule}`)] }, digest);
   const inet = (set: string, text: string): DesiredElement => ({ family: 'inet', set, text });
   return {
     vni,

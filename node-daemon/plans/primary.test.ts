@@ -19,7 +19,7 @@ function observed(facts: Partial<PrimaryObserved>): PrimaryObserved {
     me: hv1,
     mode: 'coordinator',
     lease: FREE,
-    addressHere: false,
+    addresses: 'none',
     api: 'stopped',
     wish: NO_WISH,
     peers: [aPeer(hv2), aPeer(hv3)],
@@ -28,7 +28,7 @@ function observed(facts: Partial<PrimaryObserved>): PrimaryObserved {
   };
   return { ...bare, ...facts };
 }
-const UP = { addressHere: true, api: 'running' } as const;
+const UP = { addresses: 'all', api: 'running' } as const;
 
 describe('a free lease', () => {
   test('is contended for', () => {
@@ -36,7 +36,7 @@ describe('a free lease', () => {
   });
 
   test('is not contended for while an address is left here', () => {
-    expect(planPrimary(observed({ addressHere: true }))).toEqual({ state: 'secondary', step: 'remove-address' });
+    expect(planPrimary(observed({ addresses: 'all' }))).toEqual({ state: 'secondary', step: 'remove-addresses' });
   });
 
   test('is left to the wished node while it lives, but not for ever', () => {
@@ -64,9 +64,9 @@ describe('a free lease', () => {
 
 describe('the holder', () => {
   test('adds the address, then starts the API, then is primary', () => {
-    expect(planPrimary(observed({ lease: MINE }))).toEqual({ state: 'takeover', step: 'add-address' });
-    expect(planPrimary(observed({ lease: MINE, addressHere: true }))).toEqual({ state: 'takeover', step: 'start-api' });
-    expect(planPrimary(observed({ lease: MINE, addressHere: true, api: 'unknown' }))).toEqual({ state: 'takeover', step: 'start-api' });
+    expect(planPrimary(observed({ lease: MINE }))).toEqual({ state: 'takeover', step: 'add-addresses' });
+    expect(planPrimary(observed({ lease: MINE, addresses: 'all' }))).toEqual({ state: 'takeover', step: 'start-api' });
+    expect(planPrimary(observed({ lease: MINE, addresses: 'all', api: 'unknown' }))).toEqual({ state: 'takeover', step: 'start-api' });
     expect(planPrimary(observed({ lease: MINE, ...UP }))).toEqual({ state: 'primary' });
   });
 
@@ -93,9 +93,9 @@ describe('the holder', () => {
   test('gives up in order: API, address, lease', () => {
     const giving = observed({ lease: MINE, wish: wishFor(hv2), peers: [aPeer(hv2, 'takeover')], ...UP });
     expect(planPrimary(giving)).toEqual({ state: 'relinquish', step: 'drain-api' });
-    expect(planPrimary({ ...giving, drained: true })).toEqual({ state: 'relinquish', step: 'remove-address' });
-    expect(planPrimary({ ...giving, drained: true, addressHere: false })).toEqual({ state: 'relinquish', step: 'release-lease' });
-    expect(planPrimary({ ...giving, api: 'stopped', addressHere: false })).toEqual({ state: 'relinquish', step: 'release-lease' });
+    expect(planPrimary({ ...giving, drained: true })).toEqual({ state: 'relinquish', step: 'remove-addresses' });
+    expect(planPrimary({ ...giving, drained: true, addresses: 'none' })).toEqual({ state: 'relinquish', step: 'release-lease' });
+    expect(planPrimary({ ...giving, api: 'stopped', addresses: 'none' })).toEqual({ state: 'relinquish', step: 'release-lease' });
   });
 
   test('waits for nobody when it serves nobody', () => {
@@ -114,11 +114,11 @@ describe('the holder', () => {
 
 describe('another holder', () => {
   test('means no address and no API here, the address first', () => {
-    expect(planPrimary(observed({ lease: heldBy(), ...UP }))).toEqual({ state: 'secondary', step: 'remove-address' });
+    expect(planPrimary(observed({ lease: heldBy(), ...UP }))).toEqual({ state: 'secondary', step: 'remove-addresses' });
     expect(planPrimary(observed({ lease: heldBy(), api: 'running' }))).toEqual({ state: 'secondary', step: 'stop-api' });
     expect(planPrimary(observed({ lease: heldBy(), api: 'unknown' }))).toEqual({ state: 'secondary', step: 'stop-api' });
     expect(planPrimary(observed({ lease: heldBy() }))).toEqual({ state: 'secondary' });
-    expect(planPrimary(observed({ lease: heldBy(), mode: 'client', ...UP }))).toEqual({ state: 'client', step: 'remove-address' });
+    expect(planPrimary(observed({ lease: heldBy(), mode: 'client', ...UP }))).toEqual({ state: 'client', step: 'remove-addresses' });
   });
 
   test.each([
@@ -127,7 +127,7 @@ describe('another holder', () => {
     ['shuts down', { peers: [aPeer(hv2, 'primary', true), aPeer(hv3)] }],
   ])('that %s is told when the API runs here', (_name, facts) => {
     const successor = observed({ lease: heldBy(hv2), ...facts });
-    expect(planPrimary({ ...successor, addressHere: true })).toEqual({ state: 'secondary', step: 'remove-address' });
+    expect(planPrimary({ ...successor, addresses: 'all' })).toEqual({ state: 'secondary', step: 'remove-addresses' });
     expect(planPrimary(successor)).toEqual({ state: 'secondary', step: 'start-api' });
     expect(planPrimary({ ...successor, api: 'running' })).toEqual({ state: 'takeover' });
     expect(planPrimary({ ...successor, api: 'running', mode: 'stop' })).toEqual({ state: 'secondary', step: 'stop-api' });
@@ -143,7 +143,7 @@ describe('another holder', () => {
 });
 
 test('a lease that cannot be proved is no lease: the address goes first', () => {
-  expect(planPrimary(observed({ lease: UNPROVABLE, ...UP }))).toEqual({ state: 'secondary', step: 'remove-address' });
+  expect(planPrimary(observed({ lease: UNPROVABLE, ...UP }))).toEqual({ state: 'secondary', step: 'remove-addresses' });
   expect(planPrimary(observed({ lease: UNPROVABLE, api: 'running' }))).toEqual({ state: 'secondary', step: 'stop-api' });
   expect(planPrimary(observed({ lease: UNPROVABLE }))).toEqual({ state: 'secondary' });
 });
@@ -155,5 +155,5 @@ test('whatever is observed, the address is added only by the holder of the lease
   const wishes = [NO_WISH, wishFor(hv1), wishFor(hv2), wishAgainst(hv1), wishAgainst(hv2)].map((wish) => ({ wish }));
   const all = leases.flatMap((one) => modes.flatMap((two) => apis.flatMap((three) => wishes.map((four) => ({ ...one, ...two, ...three, ...four })))));
   expect(all).toHaveLength(135);
-  for (const facts of all) expect(planPrimary(observed(facts)).step).not.toBe('add-address');
+  for (const facts of all) expect(planPrimary(observed(facts)).step).not.toBe('add-addresses');
 });

@@ -25,7 +25,8 @@ export interface PrimaryObserved {
   /** `client`: not a coordinator. `stop`: the daemon is shutting down. */
   readonly mode: 'coordinator' | 'client' | 'stop';
   readonly lease: LeaseView;
-  readonly addressHere: boolean;
+  /** How much of the primary's addresses this host has. */
+  readonly addresses: 'none' | 'some' | 'all';
   readonly api: 'running' | 'stopped' | 'unknown';
   readonly wish: PrimaryWish;
   readonly peers: readonly PrimaryPeer[];
@@ -37,8 +38,8 @@ export interface PrimaryObserved {
 
 export type PrimaryStep =
   | 'contend'
-  | 'add-address'
-  | 'remove-address'
+  | 'add-addresses'
+  | 'remove-addresses'
   | 'start-api'
   /** Waits a moment for requests under way, and goes on without them. */
   | 'drain-api'
@@ -95,8 +96,8 @@ function successors({ me, mode, wish, peers }: Omit<PrimaryObserved, 'handOverFo
   return wish.avoid === me ? willing : [];
 }
 
-function hold({ addressHere, api, wish }: PrimaryObserved): PrimaryPlan {
-  if (!addressHere) return { state: 'takeover', step: 'add-address' };
+function hold({ addresses, api, wish }: PrimaryObserved): PrimaryPlan {
+  if (addresses !== 'all') return { state: 'takeover', step: 'add-addresses' };
   if (api !== 'running') return { state: 'takeover', step: 'start-api' };
   if (wish.node !== null || wish.avoid !== null) return { state: 'primary', step: 'settle-wish' };
   return { state: 'primary' };
@@ -107,14 +108,14 @@ function handOver(observed: PrimaryObserved): PrimaryPlan {
   const candidates = successors(observed);
   const ready = candidates.length === 0 || candidates.some((peer) => peer.state === 'takeover');
   const leftMs = STANDBY_LIMIT_MS - observed.handOverForMs;
-  if (!ready && leftMs > 0 && observed.addressHere && observed.api === 'running') return { state: 'primary', recheckMs: leftMs };
+  if (!ready && leftMs > 0 && observed.addresses === 'all' && observed.api === 'running') return { state: 'primary', recheckMs: leftMs };
   if (!observed.drained && observed.api !== 'stopped') return { state: 'relinquish', step: 'drain-api' };
-  if (observed.addressHere) return { state: 'relinquish', step: 'remove-address' };
+  if (observed.addresses !== 'none') return { state: 'relinquish', step: 'remove-addresses' };
   return { state: 'relinquish', step: 'release-lease' };
 }
 
 function takeFree(observed: PrimaryObserved, forMs: number): PrimaryPlan {
-  if (observed.addressHere) return { state: 'secondary', step: 'remove-address' };
+  if (observed.addresses !== 'none') return { state: 'secondary', step: 'remove-addresses' };
   const leftMs = HOLD_BACK_MS - forMs;
   if (isOthersTurn(observed) && leftMs > 0) return { state: 'secondary', recheckMs: leftMs };
   // A standby says nothing else in between: each write lengthens the gap.
@@ -135,15 +136,15 @@ function isSuccessor(observed: PrimaryObserved, holder: NodeName): boolean {
 }
 
 /** `takeover` tells the holder that this node is ready; its API runs already, and nobody reaches it yet. */
-function standBy({ addressHere, api }: PrimaryObserved): PrimaryPlan {
-  if (addressHere) return { state: 'secondary', step: 'remove-address' };
+function standBy({ addresses, api }: PrimaryObserved): PrimaryPlan {
+  if (addresses !== 'none') return { state: 'secondary', step: 'remove-addresses' };
   if (api !== 'running') return { state: 'secondary', step: 'start-api' };
   return { state: 'takeover' };
 }
 
 /** The address first: two nodes with it are worse than two API processes. */
-function withdraw({ addressHere, api }: PrimaryObserved, state: 'secondary' | 'client'): PrimaryPlan {
-  if (addressHere) return { state, step: 'remove-address' };
+function withdraw({ addresses, api }: PrimaryObserved, state: 'secondary' | 'client'): PrimaryPlan {
+  if (addresses !== 'none') return { state, step: 'remove-addresses' };
   if (api !== 'stopped') return { state, step: 'stop-api' };
   return { state };
 }

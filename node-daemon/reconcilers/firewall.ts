@@ -8,6 +8,7 @@ import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reco
 import type { DhcpReservation, ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
 import type { Kind, Versioned } from '../../common/schema/resources.ts';
 import type { VmInterface } from '../../common/schema/vm.ts';
+import { textDigest } from '../drivers/dhcp-server.ts';
 import type { Firewall, FirewallFault, ObservedFirewall } from '../drivers/firewall.ts';
 import { desiredBase, desiredNetwork, desiredPort, type DesiredElement, type FirewallPart, type HostNetworks } from '../plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES, type FirewallChange } from '../plans/firewall-diff.ts';
@@ -74,7 +75,7 @@ export class FirewallReconciler implements Reconciler {
     // A stale mirror takes nothing away and opens nothing.
     if (this.#deps.mirror.staleForMs() > 0) return DONE;
     const documents = this.#documents();
-    const parts = [desiredBase(this.#deps.hosts), this.#portsPart(), ...documents.map((of) => this.#partOf(of))];
+    const parts = [desiredBase(this.#deps.hosts, textDigest), this.#portsPart(), ...documents.map((of) => this.#partOf(of))];
     const changes = diffFirewall(parts, await this.#look(signal));
     const refused = changes.length === 0 ? new Map<number, string | null>() : await this.#apply(parts, changes, signal);
     for (const { network, acl } of documents) {
@@ -152,7 +153,7 @@ export class FirewallReconciler implements Reconciler {
     const { vni } = from.network.doc;
     const held = this.#parts.get(vni);
     if (held !== undefined && held.from.network.doc === from.network.doc && held.from.acl?.doc === from.acl?.doc) return held.part;
-    const part = desiredNetwork(from.network.doc, from.acl?.doc);
+    const part = desiredNetwork(from.network.doc, from.acl?.doc, textDigest);
     this.#parts.set(vni, { from, part });
     return part;
   }

@@ -6,9 +6,9 @@ import type { ClusterMirror } from '../../common/operations/context.ts';
 import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reconciler.ts';
 import type { CoordinatorState, PrimaryWish } from '../../common/schema/node.ts';
 import { PRIMARY_ROLE, PRIMARY_WISH_ID, type Kind } from '../../common/schema/resources.ts';
-import type { AddressDriver } from '../drivers/address.ts';
 import type { ApiService } from '../drivers/api-service.ts';
 import { isHandOverDue, planPrimary, type LeaseView, type PrimaryObserved, type PrimaryPeer, type PrimaryPlan, type PrimaryStep } from '../plans/primary.ts';
+import type { PrimaryAddresses } from './primary-addresses.ts';
 import type { PrimaryLease } from './primary-lease.ts';
 
 /** Steps of one round, at most: taking over and giving up have three each. */
@@ -16,6 +16,9 @@ const STEPS_MAX = 16;
 
 /** How long requests under way may hold up a planned hand-over, in milliseconds: half of the permitted gap. */
 const DRAIN_LIMIT_MS = 500;
+
+/** What the servers of the networks get to hand over what they know: they end in milliseconds. */
+const LEAVE_LIMIT_MS = 1_000;
 
 /** The one key of this reconciler. */
 export const PRIMARY_KEY = PRIMARY_ROLE;
@@ -25,17 +28,21 @@ const LOST_RACE: Outcome = { kind: 'recheck', afterMs: 1_000, why: 'another node
 
 const NO_WISH: PrimaryWish = { node: null, avoid: null, generation: 0 };
 
+/** A server that runs on the primary alone. */
+export interface PrimaryServer {
+  /** Hands over what the next primary needs, and ends. The role's `isMine` says no already. */
+  leave(): Promise<void>;
+}
+
 export interface PrimaryDeps {
   me: NodeName;
   /** Names of the nodes that may become primary. */
   coordinators: readonly NodeName[];
   mirror: ClusterMirror;
   lease: PrimaryLease;
-  addresses: AddressDriver;
-  /** Absent: the cluster has no floating address. */
-  floating: { address: string; device: string } | undefined;
-  /** The address in the driver's text form. */
-  isFloating: (listed: string) => boolean;
+  addresses: Pick<PrimaryAddresses, 'where' | 'take' | 'drop'>;
+  /** Servers that run on the primary alone. */
+  servers: readonly PrimaryServer[];
   apiService: ApiService;
   clock: Clock;
   log: Logger;
@@ -55,8 +62,6 @@ export class PrimaryReconciler implements Reconciler {
   #freeSinceMs: number | undefined;
   #handOverSinceMs: number | undefined;
   #drained = false;
-  /** Stands for the address where the cluster has none: the plan's order stays the same. */
-  #serves = false;
   #lapsed = new AbortController();
 
   constructor(deps: PrimaryDeps) {
@@ -109,14 +114,14 @@ export class PrimaryReconciler implements Reconciler {
 
   async #observe(signal: AbortSignal): Promise<PrimaryObserved> {
     const { me, mirror, clock } = this.#deps;
-    const [addressHere, api] = await Promise.all([this.#isAddressHere(signal), this.#deps.apiService.state(signal)]);
+    const [addresses, api] = await Promise.all([this.#deps.addresses.where(signal), this.#deps.apiService.state(signal)]);
     const now = clock.monotonicMs();
     // The lease is looked at last: the others take time, and it must be valid when a step is chosen.
     const lease = this.#leaseView(now);
     const mode = this.#stopping ? 'stop' : this.#deps.coordinators.includes(me) ? 'coordinator' : 'client';
     // Who holds the lease goes on with it while the mirror may be behind.
     const wish = (mirror.staleForMs() === 0 ? mirror.get('primary-wish', PRIMARY_WISH_ID)?.doc : undefined) ?? NO_WISH;
-    const facts = { me, mode, lease, addressHere, api, wish, peers: this.#peers() } as const;
+    const facts = { me, mode, lease, addresses, api, wish, peers: this.#peers() } as const;
     const due = isHandOverDue({ ...facts, drained: false });
     this.#handOverSinceMs = due ? (this.#handOverSinceMs ?? now) : undefined;
     if (!due) this.#drained = false;
@@ -145,30 +150,25 @@ export class PrimaryReconciler implements Reconciler {
       });
   }
 
-  async #isAddressHere(signal: AbortSignal): Promise<boolean> {
-    const { floating, addresses, isFloating } = this.#deps;
-    if (floating === undefined) return this.#serves;
-    return (await addresses.list(floating.device, signal)).some(isFloating);
-  }
-
   /** Never in the way of the address: it goes before a word is written, and what cannot be written now is written in a later round. */
   async #say(observed: PrimaryObserved, plan: PrimaryPlan, lapsed: AbortSignal): Promise<void> {
-    if (plan.state === this.#reported || plan.step === 'remove-address' || (observed.lease.kind === 'unprovable' && plan.step !== undefined)) return;
+    if (plan.state === this.#reported || plan.step === 'remove-addresses' || (observed.lease.kind === 'unprovable' && plan.step !== undefined)) return;
     await unlessAborted(this.#deps.report(plan.state), lapsed);
     this.#deps.log.info({ from: this.#reported ?? null, to: plan.state }, 'coordinator state changed');
     this.#reported = plan.state;
   }
 
   async #take(step: PrimaryStep, observed: PrimaryObserved, signal: AbortSignal): Promise<void> {
-    const { lease, apiService } = this.#deps;
+    const { addresses, lease, apiService } = this.#deps;
     switch (step) {
       case 'contend':
         await unlessAborted(lease.contend(), signal);
         return;
-      case 'add-address':
-        return this.#addAddress(signal);
-      case 'remove-address':
-        return this.#removeAddress(signal);
+      case 'add-addresses':
+        return addresses.take(signal);
+      case 'remove-addresses':
+        await addresses.drop(signal);
+        return this.#leaveServers(signal);
       case 'start-api':
         return apiService.start(signal);
       case 'drain-api':
@@ -182,16 +182,15 @@ export class PrimaryReconciler implements Reconciler {
     }
   }
 
-  async #addAddress(signal: AbortSignal): Promise<void> {
-    const { floating, addresses } = this.#deps;
-    if (floating !== undefined) await addresses.add(floating.address, floating.device, signal);
-    this.#serves = true;
-  }
-
-  async #removeAddress(signal: AbortSignal): Promise<void> {
-    const { floating, addresses } = this.#deps;
-    this.#serves = false;
-    if (floating !== undefined) await addresses.remove(floating.address, floating.device, signal);
+  /** The addresses are gone already: a server that does not end is nobody's any more. */
+  async #leaveServers(signal: AbortSignal): Promise<void> {
+    const { clock, servers } = this.#deps;
+    try {
+      await withTimeout(clock, { timeoutMs: LEAVE_LIMIT_MS, what: 'the servers to end', signal }, () => Promise.all(servers.map((server) => server.leave())));
+    } catch (error) {
+      if (!isAppError(error, 'timeout', 'component', 'unavailable', 'unknown-outcome', 'conflict')) throw error;
+      this.#deps.log.warn({ why: describeError(error) }, 'the servers of the networks have not ended well; the role goes all the same');
+    }
   }
 
   async #drain(signal: AbortSignal): Promise<void> {

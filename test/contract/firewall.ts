@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { delay, systemClock } from '../../common/clock.ts';
 import type { ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
+import { textDigest } from '../../node-daemon/drivers/dhcp-server.ts';
 import type { Firewall, ObservedFirewall } from '../../node-daemon/drivers/firewall.ts';
 import { desiredBase, desiredNetwork, desiredPort, type FirewallPart } from '../../node-daemon/plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES } from '../../node-daemon/plans/firewall-diff.ts';
@@ -16,6 +17,10 @@ export interface FirewallFixture {
 const LIMIT_MS = 10_000;
 /** Nft's monitor tells of a change within a few milliseconds. */
 const QUIET_MS = 150;
+
+function networkPart(network: ManagedNetwork, acl: NetworkAcl | undefined): FirewallPart {
+  return desiredNetwork(network, acl, textDigest);
+}
 
 export function aNetwork(given: Partial<ManagedNetwork> = {}): ManagedNetwork {
   return {
@@ -61,7 +66,7 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
       expect(await fixture.firewall.apply(RESET.join('\n'))).toBeUndefined();
     });
 
-    const base = desiredBase({ prefixes: ['10.77.0.0/24', 'fd00:77::/64'], devices: ['eth1'], upstreamDevice: 'eth0' });
+    const base = desiredBase({ prefixes: ['10.77.0.0/24', 'fd00:77::/64'], devices: ['eth1'], upstreamDevice: 'eth0' }, textDigest);
     const guest = { mac: '52:54:00:aa:bb:01', vni: 1_001 };
     const ports: FirewallPart = {
       vni: undefined,
@@ -81,16 +86,16 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
     });
 
     test('what was applied is listed, and nothing is left to be done', async () => {
-      const parts = [base, ports, desiredNetwork(aNetwork(), { vni: 1_001, in: [rule(22), rule(80)], out: [rule(25)] })];
+      const parts = [base, ports, networkPart(aNetwork(), { vni: 1_001, in: [rule(22), rule(80)], out: [rule(25)] })];
       await apply(parts);
       expect(plain(await fixture.firewall.list())).toEqual(plain(inForceAfter(parts)));
       expect(diffFirewall(parts, await fixture.firewall.list())).toEqual([]);
     });
 
     test('a changed rule changes its chain alone; a network that is gone takes its chains and elements along', async () => {
-      const other = desiredNetwork(aNetwork({ vni: 7, ip4: { network: '10.7.0.0/24', gateway: '10.7.0.1', dhcp: null }, ip6: null }), undefined);
-      await apply([base, ports, desiredNetwork(aNetwork(), { vni: 1_001, in: [rule(22)], out: [] }), other]);
-      const changed = [base, ports, desiredNetwork(aNetwork(), { vni: 1_001, in: [rule(23)], out: [] })];
+      const other = networkPart(aNetwork({ vni: 7, ip4: { network: '10.7.0.0/24', gateway: '10.7.0.1', dhcp: null }, ip6: null }), undefined);
+      await apply([base, ports, networkPart(aNetwork(), { vni: 1_001, in: [rule(22)], out: [] }), other]);
+      const changed = [base, ports, networkPart(aNetwork(), { vni: 1_001, in: [rule(23)], out: [] })];
       const changes = diffFirewall(changed, await fixture.firewall.list());
       expect(changes.map(({ vni, lines }) => [vni, lines.filter((line) => line.startsWith('add rule')).length])).toEqual([[undefined, 0], [1_001, 2]]);
       await apply(changed);
@@ -101,7 +106,7 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
 
     test('a document with one bad rule changes nothing and the fault names its line', async () => {
       await apply([base]);
-      const bad = desiredNetwork(aNetwork(), { vni: 1_001, in: [rule(22), { description: 'x', rule: 'tcp dport bogus accept' }], out: [] });
+      const bad = networkPart(aNetwork(), { vni: 1_001, in: [rule(22), { description: 'x', rule: 'tcp dport bogus accept' }], out: [] });
       const document = [...TABLES, ...diffFirewall([base, bad], await fixture.firewall.list()).flatMap(({ lines }) => lines)];
       const fault = await fixture.firewall.apply(document.join('\n'));
       expect(document[(fault?.line ?? 0) - 1]).toContain('bogus');
@@ -110,7 +115,7 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
     });
 
     test('a change by somebody else is told and found; one of our own is not told', async () => {
-      const parts = [base, desiredNetwork(aNetwork(), { vni: 1_001, in: [rule(22), rule(23)], out: [] })];
+      const parts = [base, networkPart(aNetwork(), { vni: 1_001, in: [rule(22), rule(23)], out: [] })];
       let told = 0;
       const unlisten = fixture.firewall.listen(() => (told += 1));
       await fixture.tamper('add table inet pvc');
@@ -124,7 +129,7 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
       await apply(parts);
       await until(isQuiet(() => told), LIMIT_MS, 'the end of what was told');
       const before = told;
-      await apply([base, desiredNetwork(aNetwork(), { vni: 1_001, in: [rule(22)], out: [] })]);
+      await apply([base, networkPart(aNetwork(), { vni: 1_001, in: [rule(22)], out: [] })]);
       await apply(parts);
       await fixture.tamper('flush chain inet pvc in-1001');
       await until(() => told > before, LIMIT_MS, 'the change by hand');

@@ -7,6 +7,7 @@ import type { AddressDriver } from '../../node-daemon/drivers/address.ts';
 import type { ApiService } from '../../node-daemon/drivers/api-service.ts';
 import type { ConsoleLogs } from '../../node-daemon/drivers/console-log.ts';
 import type { HostStatistics } from '../../node-daemon/drivers/host-statistics.ts';
+import type { Firewall } from '../../node-daemon/drivers/firewall.ts';
 import type { Hypervisor } from '../../node-daemon/drivers/hypervisor.ts';
 import type { LinkDriver } from '../../node-daemon/drivers/link.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
@@ -15,6 +16,7 @@ export interface DaemonParts {
   store: Store;
   hypervisor: Hypervisor;
   links: LinkDriver;
+  firewall: Firewall;
   clock: Clock;
   log: Logger;
   host: SimulatedHost;
@@ -25,9 +27,8 @@ export interface DaemonParts {
   parallel: number;
 }
 
-export const FLOATING_ADDRESS = '10.0.0.100/24';
-
-export const FLOATING = { address: FLOATING_ADDRESS, device: 'eth0' };
+/** The hosts' own networks in the simulator. */
+export const NETWORKING = { cluster: { device: 'eth0', floating_address: '10.0.0.100/24' }, bridge_device: 'eth1' };
 
 /** What `ip` takes, and what the API takes until it answers. */
 const ADDRESS_MS = 3;
@@ -35,20 +36,19 @@ const API_START_MS = 1_500;
 
 /** The whole daemon, as node-daemon/main.ts puts it together, over a simulated host. */
 export function composeDaemon(parts: DaemonParts): NodeDaemon {
-  const { store, hypervisor, links, clock, log, host, instance, random } = parts;
+  const { store, hypervisor, links, firewall, clock, log, host, instance, random } = parts;
   const config = nodeConfig.parse({
     node: host.name,
     address: addressOf(host.name),
     coordinators: [...parts.coordinators],
     zookeeper: { hosts: ['127.0.0.1:2181'], session_timeout_s: 10 },
-    floating: FLOATING,
-    networking: { cluster: { device: 'eth0' }, bridge_device: 'eth1' },
+    networking: NETWORKING,
     initial_domain_state: parts.initial,
     flush: { parallel: parts.parallel },
     placement: { reserve_mib: 0 },
   });
   const driver = { addresses: addressesOf(host, clock), apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
-  return composeNode(config, { store, hypervisor, links, clock, log, jitter: random, instance, ...driver });
+  return composeNode(config, { store, hypervisor, links, firewall, clock, log, jitter: random, instance, ...driver });
 }
 
 /** On the cluster network, by the number in the host's name. */
@@ -58,16 +58,24 @@ export function addressOf(host: string): string {
 
 export function addressesOf(host: SimulatedHost, clock: Clock): AddressDriver {
   const after = (): Promise<void> => new Promise((resolve) => void clock.after(ADDRESS_MS, resolve));
+  const isThere = (device: string): boolean => device === NETWORKING.cluster.device || host.links.links.has(device);
   return {
-    add: async (cidr) => {
+    add: async (addresses) => {
       await after();
-      host.setAddress(cidr, true);
+      const [there, missing] = [addresses.filter(({ device }) => isThere(device)), addresses.filter(({ device }) => !isThere(device))];
+      for (const { device, cidr } of there) host.setAddress(`${device} ${cidr}`, true);
+      return missing.map((address) => ({ address, why: `Cannot find device "${address.device}"` }));
     },
-    remove: async (cidr) => {
+    remove: async (addresses) => {
       await after();
-      host.setAddress(cidr, false);
+      for (const { device, cidr } of addresses) host.setAddress(`${device} ${cidr}`, false);
     },
-    list: async () => [...host.addresses],
+    list: async () =>
+      [...host.addresses].flatMap((address) => {
+        const [device = '', cidr = ''] = address.split(' ');
+        return isThere(device) ? [{ device, cidr, onOurs: host.links.links.get(device)?.ours === true }] : [];
+      }),
+    route: async () => undefined,
   };
 }
 

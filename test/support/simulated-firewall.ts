@@ -1,4 +1,5 @@
-import { FIREWALL_TABLE, type Firewall, type FirewallFamily, type FirewallFault, type ObservedChain, type ObservedFirewall } from '../../node-daemon/drivers/firewall.ts';
+import { FIREWALL_TABLE } from '../../common/domain/network.ts';
+import type { Firewall, FirewallFamily, FirewallFault, ObservedChain, ObservedFirewall } from '../../node-daemon/drivers/firewall.ts';
 
 interface Table {
   readonly chains: Map<string, string[]>;

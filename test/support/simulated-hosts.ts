@@ -5,6 +5,7 @@ import { AppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import { markDomain } from '../../node-daemon/drivers/domain-mark.ts';
 import type { Domain, DomainState, ShutoffReason } from '../../node-daemon/drivers/hypervisor.ts';
+import { SimulatedFirewall } from './simulated-firewall.ts';
 import { SimulatedLinks } from './simulated-links.ts';
 import type { SimulatedMigration } from './simulated-migration.ts';
 
@@ -119,6 +120,7 @@ export class SimulatedHost {
   apiRuns = false;
   readonly addresses = new Set<string>();
   readonly links: SimulatedLinks;
+  readonly firewall = new SimulatedFirewall();
   readonly domains = new Map<VmId, SimulatedDomain>();
   readonly migrations = new Map<VmId, SimulatedMigration>();
   /** Names of each guest's tap devices. */
@@ -139,11 +141,12 @@ export class SimulatedHost {
     return () => this.#listeners.delete(listener);
   }
 
-  setAddress(cidr: string, held: boolean): void {
-    if (this.addresses.has(cidr) === held) return;
-    if (held) this.addresses.add(cidr);
-    else this.addresses.delete(cidr);
-    for (const listener of this.hosts.listeners) listener.address?.(this, cidr, held);
+  /** `address` is `device address/prefix length`. */
+  setAddress(address: string, held: boolean): void {
+    if (this.addresses.has(address) === held) return;
+    if (held) this.addresses.add(address);
+    else this.addresses.delete(address);
+    for (const listener of this.hosts.listeners) listener.address?.(this, address, held);
   }
 
   /** Definition and guest in one; as libvirt, it goes on when nobody waits for the answer. */
@@ -224,7 +227,7 @@ export class SimulatedHost {
   powerOff(): void {
     this.up = false;
     for (const { uuid } of [...this.domains.values()]) this.end(uuid, 'unknown');
-    for (const cidr of [...this.addresses]) this.setAddress(cidr, false);
+    for (const address of [...this.addresses]) this.setAddress(address, false);
     this.apiRuns = false;
     this.links.reset();
     for (const host of this.hosts.all()) for (const migration of [...host.migrations.values()]) migration.hostLost(this);

@@ -3,7 +3,7 @@ import { MemoryStore } from '../../common/store/memory-store.ts';
 import type { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import type { NodeDaemon } from '../../node-daemon/compose.ts';
 import { releaseHost } from '../../node-daemon/release.ts';
-import { addressesOf, composeDaemon, FLOATING } from './simulated-daemon.ts';
+import { addressesOf, composeDaemon, NETWORKING } from './simulated-daemon.ts';
 import { FaultPoints, FaultStore, MortalClock, withFaults } from './simulated-faults.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedHypervisor } from './simulated-hypervisor.ts';
@@ -73,7 +73,7 @@ export class SimulatedNode {
     const store = new FaultStore(new MemoryStore({ zookeeper, clock, name: host.name }), this.points);
     this.#lives += 1;
     const instance = `${host.name}-${this.#lives}`;
-    const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), links: withLinkFaults(links, this.points), clock, log, host, instance, random, initial, coordinators, parallel });
+    const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), links: withLinkFaults(links, this.points), firewall: host.firewall, clock, log, host, instance, random, initial, coordinators, parallel });
     const life: Life = { daemon, clock, hypervisor, links, store, ending: new AbortController() };
     this.#life = life;
     daemon.start(life.ending.signal).catch((error: unknown) => {
@@ -93,7 +93,7 @@ export class SimulatedNode {
     life.links.kill();
     const { clock, log } = this.#deps;
     // As the unit's ExecStopPost does after each end of the daemon.
-    clock.after(RELEASE_MS, () => void releaseHost({ floating: FLOATING }, { addresses: addressesOf(this.host, clock), log }));
+    clock.after(RELEASE_MS, () => void releaseHost({ networking: { ...NETWORKING } }, { addresses: addressesOf(this.host, clock), endServers: async () => undefined, log }));
   }
 
   killAndRestart(): void {

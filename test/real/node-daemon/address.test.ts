@@ -2,10 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readlinkSync } from 'node:fs';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isAppError } from '../../../common/errors.ts';
 import { silentLogger } from '../../../common/log.ts';
 import { run, type Run } from '../../../common/process.ts';
-import { IpAddressDriver } from '../../../node-daemon/drivers/address.ts';
+import { IpAddressDriver, type HostAddress } from '../../../node-daemon/drivers/address.ts';
+import { LINK_GROUP } from '../../../node-daemon/drivers/link.ts';
 import { releaseHost } from '../../../node-daemon/release.ts';
 import { until } from '../../support/until.ts';
 
@@ -52,46 +52,51 @@ describe.skipIf(missing !== undefined)('the floating address in a namespace of i
 
   const driver = (): IpAddressDriver => new IpAddressDriver({ run: inside, log: silentLogger });
 
+  const on = (device: string, ...cidrs: string[]): HostAddress[] => cidrs.map((cidr) => ({ device, cidr }));
+  const held = async (): Promise<string[]> => (await driver().list()).filter(({ device }) => device === 'v0').map(({ cidr }) => cidr);
+
   test.each([
     ['10.1.1.1/24', 'arp 10.1.1.1'],
     ['fd00:0:0::5/64', 'na fd00::5'],
   ])('%s is there after add, told to the neighbours, and gone after remove; both may be repeated', async (cidr, announcement) => {
     const shown = cidr.replace('fd00:0:0::5', 'fd00::5');
-    await driver().add(cidr, 'v0');
-    expect(await driver().list('v0')).toContain(shown);
+    expect(await driver().add(on('v0', cidr))).toEqual([]);
+    expect(await held()).toContain(shown);
     await until(() => heard.includes(announcement), LIMIT_MS, announcement);
-    await driver().add(cidr, 'v0');
-    expect((await driver().list('v0')).filter((one) => one === shown)).toHaveLength(1);
-    await driver().remove(cidr, 'v0');
-    expect(await driver().list('v0')).not.toContain(shown);
-    await driver().remove(cidr, 'v0');
+    expect(await driver().add(on('v0', cidr))).toEqual([]);
+    expect((await held()).filter((one) => one === shown)).toHaveLength(1);
+    await driver().remove(on('v0', cidr));
+    expect(await held()).not.toContain(shown);
+    await driver().remove(on('v0', cidr));
   });
 
   test('of IPv6 can be used long before duplicate detection would end', async () => {
-    await driver().add('fd00::9/64', 'v0');
+    await driver().add(on('v0', 'fd00::9/64'));
     const isTentative = async (): Promise<boolean> => {
       const { stdout } = await inside(['ip', 'address', 'show', 'dev', 'v0', 'tentative'], { timeoutMs: LIMIT_MS });
       return stdout.includes('fd00::9');
     };
     // Detection waits for a second after the probe.
     await until(async () => !(await isTentative()), 700, 'the address is usable');
-    await driver().remove('fd00::9/64', 'v0');
+    await driver().remove(on('v0', 'fd00::9/64'));
   });
 
-  test('on a device that is not there is an error of the component', async () => {
-    const failure = await driver().add('10.1.1.1/24', 'nodevice').catch((error: unknown) => error);
-    expect(isAppError(failure, 'component')).toBe(true);
+  test('on a device that is not there is told, and the others are there', async () => {
+    const [missing, other] = [on('nodevice', '10.1.1.1/24'), on('v0', '10.1.1.3/24')];
+    expect(await driver().add([...missing, ...other])).toEqual([{ address: missing[0], why: 'Cannot find device "nodevice"' }]);
+    expect(await held()).toContain('10.1.1.3/24');
+    await driver().remove([...missing, ...other]);
+    expect(await held()).not.toContain('10.1.1.3/24');
   });
 
-  test('is all that the release removes, and a missing device is no failure', async () => {
-    await driver().add('10.1.1.7/24', 'v0');
-    await driver().add('10.1.1.8/24', 'v0');
-    const deps = { addresses: driver(), log: silentLogger };
-    await releaseHost({ floating: { address: '10.1.1.8/24', device: 'v0' } }, deps);
-    const left = await driver().list('v0');
-    expect(left).toContain('10.1.1.7/24');
-    expect(left).not.toContain('10.1.1.8/24');
-    await releaseHost({ floating: { address: '10.1.1.8/24', device: 'nodevice' } }, deps);
-    await releaseHost({ floating: undefined }, deps);
+  test('and the gateways on links of ours are all that the release removes; a missing device is no failure', async () => {
+    for (const command of [`link add vmbr7 group ${LINK_GROUP} type bridge`, 'link add vmbr8 type bridge']) await inside(['ip', ...command.split(' ')] as [string, ...string[]], { timeoutMs: LIMIT_MS });
+    await driver().add([...on('v0', '10.1.1.7/24', '10.1.1.8/24'), ...on('vmbr7', '10.7.0.1/24', 'fd00:7::1/64'), ...on('vmbr8', '10.8.0.1/24')]);
+    const deps = { addresses: driver(), endServers: async () => undefined, log: silentLogger };
+    await releaseHost({ networking: { cluster: { device: 'v0', floating_address: '10.1.1.8/24' }, upstream: { device: 'nodevice', floating_address: '10.1.2.8/24' } } }, deps);
+    const left = (await driver().list()).map(({ device, cidr }) => `${device} ${cidr}`);
+    expect(left).toEqual(expect.arrayContaining(['v0 10.1.1.7/24', 'vmbr8 10.8.0.1/24']));
+    expect(left.filter((one) => one.startsWith('vmbr7') || one.includes('10.1.1.8'))).toEqual([]);
+    await releaseHost({ networking: undefined }, deps);
   });
 });
