@@ -113,7 +113,7 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   },
   {
     name: 'node-compose',
-    prefixes: ['node-daemon/compose.ts', 'node-daemon/compose-networks.ts', 'node-daemon/host.ts', 'node-daemon/release.ts'],
+    prefixes: ['node-daemon/compose.ts', 'node-daemon/compose-networks.ts', 'node-daemon/compose-servers.ts', 'node-daemon/host.ts', 'node-daemon/release.ts'],
     below: [...MODEL, 'store', 'mirror', 'operations', 'reconcile', 'libvirt', 'rados', 'node-config', 'drivers', 'plans', 'reconcilers'],
   },
 ];

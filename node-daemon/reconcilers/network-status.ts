@@ -21,6 +21,8 @@ export interface LinksState {
   /** In force; null: the bridge does not exist. */
   readonly mtu: number | null;
   readonly error: string | null;
+  /** A bridged network: the packet filter of this host has no say in it. */
+  readonly unfiltered: boolean;
 }
 
 /** How far the packet filter of one network is. */
@@ -38,6 +40,9 @@ export type NetworkPart = 'links' | 'firewall';
 interface Parts {
   links?: LinksState;
   firewall?: FirewallState;
+  /** Of the primary's servers: why the network is not served as it should be. */
+  dhcp?: string | null;
+  dns?: string | null;
 }
 
 export interface NetworkStatusDeps {
@@ -96,6 +101,11 @@ export class NetworkStatusReporter {
     this.#set(vni, { firewall });
   }
 
+  /** Why the primary's server does not serve the network; null: it does, or is not to. */
+  setServer(vni: number, server: 'dhcp' | 'dns', error: string | null): void {
+    if (error !== null || this.#parts.has(vni)) this.#set(vni, { [server]: error });
+  }
+
   /** The network is not on this node any more. */
   drop(vni: number): void {
     const was = this.#parts.delete(vni) || this.#inherited.has(vni);
@@ -106,7 +116,7 @@ export class NetworkStatusReporter {
   /** As this process has seen it; undefined before. */
   get(vni: number): NetworkOnNode | undefined {
     const parts = this.#parts.get(vni);
-    return parts?.links === undefined ? undefined : merge(vni, parts, this.#deps.parts);
+    return parts?.links === undefined ? undefined : merge(vni, parts, this.#needed(parts));
   }
 
   /** Networks that are reported, by this process or the one before. */
@@ -124,8 +134,12 @@ export class NetworkStatusReporter {
     const after = { ...before, ...part };
     if (isDeepStrictEqual(before, after)) return;
     this.#parts.set(vni, after);
-    if (this.get(vni) !== undefined && this.#deps.parts.every((name) => after[name] !== undefined)) this.#inherited.delete(vni);
+    if (after.links !== undefined && this.#needed(after).every((name) => after[name] !== undefined)) this.#inherited.delete(vni);
     this.#changed(vni);
+  }
+
+  #needed({ links }: Parts): readonly NetworkPart[] {
+    return links?.unfiltered === true ? ['links'] : this.#deps.parts;
   }
 
   #changed(vni: number): void {
@@ -186,9 +200,9 @@ export class NetworkStatusReporter {
   }
 }
 
-function merge(vni: number, { links, firewall }: Parts, names: readonly NetworkPart[]): NetworkOnNode {
+function merge(vni: number, { links, firewall, dhcp, dns }: Parts, names: readonly NetworkPart[]): NetworkOnNode {
   const versions = names.map((name) => (name === 'links' ? links?.version : firewall?.version) ?? null);
-  const errors = [links?.error, firewall?.error].filter((error) => error != null);
+  const errors = [links?.error, firewall?.error, dhcp, dns].filter((error) => error != null);
   return {
     vni,
     appliedVersion: versions.some((version) => version === null) ? null : Math.min(...versions.map((version) => version ?? 0)),
