@@ -86,25 +86,30 @@ export class NetworkReconciler {
       const wanted = index.wanted(vni);
       if (wanted === undefined || version === undefined || this.#removing.has(vni)) return this.#again(vni);
       const plan = this.#plan(vni, wanted, host);
+      const unfiltered = wanted.spec.type === 'bridged';
       if (plan.kind === 'blocked') {
-        status.setLinks(vni, { version: null, mtu: bridgeMtu(vni, host), error: plan.why });
+        status.setLinks(vni, { version: null, mtu: bridgeMtu(vni, host), error: plan.why, unfiltered });
         return DONE;
       }
       if (plan.changes.length === 0) {
-        status.setLinks(vni, { version, mtu: plan.mtu, error: null });
+        status.setLinks(vni, { version, mtu: plan.mtu, error: null, unfiltered });
         return DONE;
       }
       this.#deps.log.debug({ vni, changes: plan.changes.length }, 'links are being changed');
       failures = await links.apply(plan.changes);
       // The kernel has acknowledged each entry; with thousands of guests on the move, looking at them all again would be most of the work.
       if (failures.length === 0 && plan.changes.every(isForwarding)) {
-        status.setLinks(vni, { version, mtu: plan.mtu, error: null });
+        status.setLinks(vni, { version, mtu: plan.mtu, error: null, unfiltered });
         return DONE;
       }
     }
-    const said = failures.map(({ change, why }) => `${change.do}: ${why}`);
-    const host = await links.list([]);
-    status.setLinks(vni, { version: null, mtu: bridgeMtu(vni, host), error: `the links could not be set up: ${said.join('; ') || 'they change back'}` });
+    return this.#failed(vni, failures.map(({ change, why }) => `${change.do}: ${why}`));
+  }
+
+  async #failed(vni: number, said: readonly string[]): Promise<never> {
+    const host = await this.#deps.links.list([]);
+    const unfiltered = this.#deps.index.wanted(vni)?.spec.type === 'bridged';
+    this.#deps.status.setLinks(vni, { version: null, mtu: bridgeMtu(vni, host), error: `the links could not be set up: ${said.join('; ') || 'they change back'}`, unfiltered });
     throw new AppError('component', 'the links of a network could not be set up', { vni, failures: said });
   }
 

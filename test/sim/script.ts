@@ -4,6 +4,7 @@ import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { isAppError } from '../../common/errors.ts';
 import { migrationMethod, selector } from '../../common/schema/vm.ts';
 import { definedOnly, domainXml, guestBehaviour, uuidOf, vmPlan, type SimulatedClient, type SimulatedCluster } from '../support/simulated-cluster.ts';
+import { NETWORK_OPERATIONS, NETWORK_WORLD } from './network-steps.ts';
 
 /** One line of script.json. Which fields a step needs follows from `do`. */
 export const scriptStep = z.strictObject({
@@ -43,6 +44,12 @@ export const scriptStep = z.strictObject({
   reason: z.string().optional(),
   outcomeOfMove: z.string().optional(),
   count: z.number().optional(),
+  /** Of networks. */
+  vni: z.number().optional(),
+  type: z.enum(['managed', 'bridged']).optional(),
+  mtu: z.number().optional(),
+  link: z.string().optional(),
+  up: z.boolean().optional(),
   /** Tells two definitions of one name apart. */
   id: z.string().optional(),
 });
@@ -79,6 +86,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   ready: ({ node }, step) => node.setDomains(needed(step.node, 'node'), 'ready', { requestedBy: 'test' }),
   primary: ({ node }, step) => node.setCoordinator(needed(step.node, 'node'), 'primary'),
   secondary: ({ node }, step) => node.setCoordinator(needed(step.node, 'node'), 'secondary'),
+  ...NETWORK_OPERATIONS,
 };
 
 /** What the ensemble holds is in every mirror after this: a person who looks sees it. */
@@ -165,6 +173,7 @@ const WORLD: Readonly<Record<string, WorldAction>> = {
     for (const spec of record.all('vm')) if (record.doc('vm-name', spec.name)?.uuid !== spec.uuid) throw new Error(`the name ${spec.name} does not lead to its VM\n${record.tail()}`);
   },
   'leave-unsettled': () => undefined,
+  ...NETWORK_WORLD,
 };
 
 export async function runStep(context: ScriptContext, step: ScriptStep): Promise<void> {
@@ -185,7 +194,7 @@ export async function runStep(context: ScriptContext, step: ScriptStep): Promise
 async function ask(cluster: SimulatedCluster, how: { operation: Operation; client: SimulatedClient }, step: ScriptStep): Promise<void> {
   const { record } = cluster;
   if (step.do === 'remove') record.defined.delete(idOf(step));
-  const id = [step.do, step.vm ?? step.plan?.name ?? step.node, step.name].filter((part) => part !== undefined).join(' ');
+  const id = [step.do, step.vm ?? step.plan?.name ?? step.node ?? step.vni?.toString(), step.name].filter((part) => part !== undefined).join(' ');
   const result = await how.operation(how.client, step).then(
     (value) => ({ answer: 'ok', value }),
     (error: unknown) => ({ answer: isAppError(error) ? error.code : `not an AppError: ${String(error)}`, value: undefined }),

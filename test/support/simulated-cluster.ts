@@ -5,6 +5,7 @@ import { wantsToRun } from '../../common/domain/placement.ts';
 import { vmId, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { createMirror, type Mirror } from '../../common/mirror/mirror.ts';
+import { networkOperations, type NetworkOperations } from '../../common/operations/network.ts';
 import { nodeOperations, type NodeOperations } from '../../common/operations/node.ts';
 import { OccupancyLedger } from '../../common/operations/occupancy-ledger.ts';
 import { vmOperations, type VmOperations } from '../../common/operations/vm.ts';
@@ -14,6 +15,7 @@ import { MemoryStore } from '../../common/store/memory-store.ts';
 import type { Store } from '../../common/store/store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { SimulatedHosts } from './simulated-hosts.ts';
+import { macOf, networkFaults } from './simulated-networks.ts';
 import { SimulatedNode } from './simulated-node.ts';
 import { runs, simulationEvent, SimulationRecord, type SimulationEvent } from './simulated-record.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -44,6 +46,8 @@ export const vmPlan = z.strictObject({
   autostart: z.boolean().optional(),
   onFlushBlocked: z.enum(['block', 'shutdown']).optional(),
   guest: guestBehaviour.optional(),
+  /** VNIs that it has an interface in. */
+  networks: z.array(z.number()).default([]),
 });
 export type VmPlan = z.infer<typeof vmPlan>;
 
@@ -58,6 +62,7 @@ export const clusterPlan = z.strictObject({
     z.strictObject({ memoryMib: z.number().default(8_192), load: z.number().default(0), coordinator: z.boolean().default(true), initial: z.enum(['ready', 'flushed']).default('ready') }),
   ),
   vms: z.array(vmPlan).default([]),
+  networks: z.array(z.strictObject({ vni: z.number(), type: z.enum(['managed', 'bridged']).default('managed'), mtu: z.number().optional() })).default([]),
   /** Moves at once in a flush. */
   parallel: z.number().default(4),
   /** Kinds of events that expected.jsonl has. */
@@ -70,6 +75,7 @@ export interface SimulatedClient {
   mirror: Mirror<typeof RESOURCES, (typeof MIRRORED)[number]>;
   vm: VmOperations;
   node: NodeOperations;
+  network: NetworkOperations;
 }
 
 const START_LIMIT_MS = 60_000;
@@ -114,6 +120,7 @@ export class SimulatedCluster {
       this.record.doc('presence', name) !== undefined && this.record.doc('node-status', name)?.domains.state === (initial === 'ready' ? 'ready' : 'flushed');
     await this.until(() => nodes.every(isUp), START_LIMIT_MS, 'all nodes are up');
     const api = await this.client('api');
+    for (const { vni, type, mtu } of this.#plan.networks) await this.done(api.network.create({ type, vni }, { description: `net${vni}`, mtu }));
     for (const vm of this.#plan.vms) await this.done(this.prepare(api, vm));
     const running = this.#plan.vms.filter((vm) => vm.running);
     await this.until(() => running.every((vm) => this.nodeRunning(vm.name) !== undefined && this.phaseOf(vm.name) === 'running'), START_LIMIT_MS, 'all VMs run');
@@ -157,7 +164,7 @@ export class SimulatedCluster {
     const never = new AbortController().signal;
     await store.start(never);
     await mirror.start(never);
-    return { mirror, vm: vmOperations(context), node: nodeOperations(context) };
+    return { mirror, vm: vmOperations(context), node: nodeOperations(context), network: networkOperations(context) };
   }
 
   /** Virtual time passes until `work` has ended. */
@@ -232,7 +239,9 @@ export class SimulatedCluster {
         else if (domain.state === 'running' && status?.owner !== host.name) complain(host.name, `${domain.name} is a stray`);
       }
     }
-    return faults;
+    const hosts = this.hosts.all().filter((host) => this.node(host.name).runs);
+    const coordinators = Object.entries(this.#plan.nodes).flatMap(([name, { coordinator }]) => (coordinator ? [name] : []));
+    return [...faults, ...networkFaults({ record: this.record, hosts, coordinators })];
   }
 
   async settled(limitMs: number): Promise<void> {
@@ -262,8 +271,10 @@ export function uuidOf(vmName: string): VmId {
   return vmId.parse(`${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`);
 }
 
-export function domainXml(vm: Pick<VmPlan, 'name' | 'memoryMib' | 'vcpus'>, uuid = uuidOf(vm.name)): string {
-  return `<domain type='kvm'><name>${vm.name}</name><uuid>${uuid}</uuid><memory unit='MiB'>${vm.memoryMib}</memory><vcpu>${vm.vcpus}</vcpu><os><type>hvm</type></os></domain>`;
+export function domainXml(vm: Pick<VmPlan, 'name' | 'memoryMib' | 'vcpus'> & { networks?: readonly number[] }, uuid = uuidOf(vm.name)): string {
+  const interfaces = (vm.networks ?? []).map((vni, at) => `<interface type='bridge'><mac address='${macOf(vm.name, at)}'/><source bridge='vmbr${vni}'/><model type='virtio'/></interface>`);
+  const devices = interfaces.length === 0 ? '' : `<devices>${interfaces.join('')}</devices>`;
+  return `<domain type='kvm'><name>${vm.name}</name><uuid>${uuid}</uuid><memory unit='MiB'>${vm.memoryMib}</memory><vcpu>${vm.vcpus}</vcpu><os><type>hvm</type></os>${devices}</domain>`;
 }
 
 /** Mulberry32: small, good enough, and the same everywhere. */

@@ -15,7 +15,7 @@ export const simulationEvent = z.strictObject({
 });
 export type SimulationEvent = z.infer<typeof simulationEvent>;
 
-const FOLLOWED = ['vm', 'vm-status', 'vm-name', 'node', 'node-status', 'presence', 'lease', 'task'] as const satisfies readonly Kind[];
+const FOLLOWED = ['vm', 'vm-status', 'vm-name', 'node', 'node-status', 'presence', 'lease', 'task', 'network', 'network-status'] as const satisfies readonly Kind[];
 type Followed = (typeof FOLLOWED)[number];
 
 /** A start or a move that is taken back ends within this. */
@@ -134,6 +134,8 @@ export class SimulationRecord {
       case 'task':
         return this.#differs({ event: 'task', id }, (before as Doc<'task'> | undefined)?.state, (after as Doc<'task'> | undefined)?.state);
       case 'node':
+      case 'network':
+      case 'network-status':
         return;
     }
   }
