@@ -1,5 +1,5 @@
 import { randomToken } from '../../common/ids.ts';
-import { chown, open, readFile, rename, unlink } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { hasErrno } from './errno.ts';
 
 /** Keeps the drafts of two writers apart. */
@@ -48,4 +48,10 @@ export async function unlinkOptional(file: string): Promise<void> {
   } catch (error) {
     if (!hasErrno(error, 'ENOENT')) throw error;
   }
+}
+
+/** A folder through which other users may pass to files that they know, whatever the process's mask says. */
+export async function makePassage(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, 0o711);
 }

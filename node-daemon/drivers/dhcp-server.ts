@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { watch, type FSWatcher } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Clock, Timer } from '../../common/clock.ts';
 import { describeError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Command, Run } from '../../common/process.ts';
-import { readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
+import { makePassage, readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
 import { hasErrno } from './errno.ts';
 import { serviceAccount, type ServiceAccount } from './service-account.ts';
 import { endServices, ServiceProcesses, type MarkOf, type RunningService } from './service-process.ts';
@@ -138,7 +138,7 @@ export class DnsmasqServers implements DhcpServers {
     if (this.#unlisten !== undefined) return;
     this.#account = await serviceAccount(this.#deps.run, USERS, signal);
     // dnsmasq reads reservations anew as its own user.
-    await mkdir(this.#directory, { recursive: true, mode: 0o711 });
+    await makePassage(this.#directory);
     this.#unlisten = this.#processes.listen((key) => this.#tell('changed', Number(key)));
     await this.#processes.start(signal);
     for (const name of await readdir(this.#directory)) if (/^[1-9]\d*$/u.test(name)) this.#folders.add(Number(name));
@@ -175,7 +175,7 @@ export class DnsmasqServers implements DhcpServers {
   async launch(vni: number, texts: { config: string; hosts: string; leases?: { text: string; mark: string } | undefined }, signal?: AbortSignal): Promise<void> {
     await this.#processes.end(String(vni));
     const folder = join(this.#directory, String(vni));
-    await mkdir(folder, { recursive: true, mode: 0o711 });
+    await makePassage(folder);
     this.#folders.add(vni);
     const digest = textDigest(texts.config);
     const config = this.#file(vni, `dnsmasq-${digest}.conf`);

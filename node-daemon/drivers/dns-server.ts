@@ -1,11 +1,11 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { Clock } from '../../common/clock.ts';
 import { AppError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Command, Run } from '../../common/process.ts';
-import { readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
+import { makePassage, readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
 import { textDigest } from './dhcp-server.ts';
 import { serviceAccount, type ServiceAccount } from './service-account.ts';
 import { endServices, ServiceProcesses, type MarkOf, type RunningService } from './service-process.ts';
@@ -131,7 +131,7 @@ export class UnboundServer implements DnsServer {
   async start(signal: AbortSignal): Promise<void> {
     if (this.#unlisten !== undefined) return;
     this.#account = await serviceAccount(this.#deps.run, USERS, signal);
-    await mkdir(this.#directory, { recursive: true, mode: 0o711 });
+    await makePassage(this.#directory);
     this.#unlisten = this.#processes.listen(() => {
       for (const listener of this.#listeners) listener();
     });

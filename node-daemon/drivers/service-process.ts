@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { watch } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -150,7 +150,7 @@ export class ServiceProcesses {
     const [program, ...args] = this.#deps.wrap?.(command) ?? command;
     const stderr = await open(stderrFile, 'w', 0o600);
     try {
-      const child = spawn(program, args, { detached: true, cwd: '/', stdio: ['ignore', stderr.fd, stderr.fd], env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } });
+      const child = spawnWithMask(program, args, { detached: true, cwd: '/', stdio: ['ignore', stderr.fd, stderr.fd], env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } });
       // Without a listener a failure to start would be thrown at nobody.
       const failed = new Promise<Error>((resolve) => child.once('error', resolve));
       const { pid } = child;
@@ -234,6 +234,19 @@ export class ServiceProcesses {
       this.#deps.log.warn({ why: describeError(error) }, 'the process table could not be read');
     }
     if (this.#started) again();
+  }
+}
+
+/**
+ * The server's own files are for everybody to read: it gives its process id's file to its own user, and a root with few capabilities
+ * reads only what others may read. A child is forked before spawn returns, so the mask is another for that moment only.
+ */
+function spawnWithMask(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const own = process.umask(0o022);
+  try {
+    return spawn(program, args, options);
+  } finally {
+    process.umask(own);
   }
 }
 
