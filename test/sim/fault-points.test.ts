@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { clusterPlan, SimulatedCluster, uuidOf, type SimulatedClient } from '../support/simulated-cluster.ts';
+import { clusterPlan, domainXml, SimulatedCluster, uuidOf, type SimulatedClient } from '../support/simulated-cluster.ts';
 import type { FaultKind } from '../support/simulated-faults.ts';
 import type { SimulationRecord } from '../support/simulated-record.ts';
 
@@ -84,6 +84,27 @@ const JOBS: readonly Job[] = [
       expect(cluster.record.doc('vm-name', 'web')).toBeUndefined();
     },
   },
+  {
+    name: 'start in a network that was just created',
+    plan: { nodes: { ...THREE, hv1: { coordinator: false } }, networks: [{ vni: 8 }], vms: [{ name: 'web', on: 'hv1', running: false, networks: [8] }] },
+    node: 'hv1',
+    ask: async ({ network, vm }) => {
+      await network.create({ type: 'managed', vni: 7 }, { description: 'net7' });
+      await vm.modify(web, { xml: domainXml({ name: 'web', memoryMib: 512, vcpus: 1, networks: [7, 8] }), restart: false });
+      await vm.setPower(web, 'start');
+    },
+    ended: (cluster) => cluster.phaseOf('web') === 'running',
+    // A node that is away for a moment is not where a VM is started.
+    verify: (cluster) => runsOnce(cluster, 'web'),
+  },
+  ...(['hv1', 'hv2'] as const).map((node): Job => ({
+    name: `live migration with a network, ${node === 'hv1' ? 'source' : 'target'}`,
+    plan: { nodes: { hv1: {}, hv2: { coordinator: false }, hv3: {} }, networks: [{ vni: 7 }], vms: [{ name: 'web', on: 'hv1', networks: [7] }] },
+    node,
+    ask: ({ vm }) => vm.migrate(web, { node: 'hv2' }),
+    ended: (cluster) => cluster.phaseOf('web') === 'running' && cluster.unsettled().length === 0,
+    verify: (cluster) => runsOnce(cluster, 'web'),
+  })),
   {
     name: 'flush of two VMs',
     plan: { nodes: THREE, vms: ['a', 'b'].map((name) => ({ name, on: 'hv1' })) },
