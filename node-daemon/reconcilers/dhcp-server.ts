@@ -90,7 +90,6 @@ export class DhcpServerReconciler implements Reconciler {
     // At once; then again for one that was just starting.
     await Promise.all(servers.list().map((vni) => servers.end(vni)));
     await Promise.all(servers.list().map((vni) => this.#alone(vni, () => this.#leave(vni))));
-    this.#forgetAll();
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
@@ -126,21 +125,19 @@ export class DhcpServerReconciler implements Reconciler {
   /** Not primary: no server here. */
   async #rest(vni: number): Promise<Outcome> {
     const { servers, clock, report } = this.#deps;
-    if (this.#wasMine) this.#forgetAll();
     const waitMs = this.#startedMs + ADOPTION_GRACE_MS - clock.monotonicMs();
     if (!this.#wasMine && waitMs > 0 && (await servers.state(vni)) !== undefined) {
       return { kind: 'recheck', afterMs: waitMs, why: 'the role may come back to this node' };
     }
-    await servers.end(vni);
+    await this.#leave(vni);
     report(vni, null);
     return DONE;
   }
 
-  #forgetAll(): void {
-    this.#wasMine = true;
-    this.#current.clear();
-    this.#documents.clear();
-    this.#suspects.clear();
+  #forget(vni: number): void {
+    this.#current.delete(vni);
+    this.#documents.delete(vni);
+    this.#suspects.delete(vni);
   }
 
   /** The network is gone or has no DHCP any more. Only a mirror that holds everything may say so. */
@@ -148,9 +145,7 @@ export class DhcpServerReconciler implements Reconciler {
     const { servers, mirror, store } = this.#deps;
     if (mirror.staleForMs() > 0) return DONE;
     await servers.remove(vni);
-    this.#current.delete(vni);
-    this.#documents.delete(vni);
-    this.#suspects.delete(vni);
+    this.#forget(vni);
     const target = { kind: 'dhcp-lease', id: String(vni) } as const;
     const leases = mirror.get(target.kind, target.id);
     if (leases !== undefined) await removeResource({ store }, target, leases.version);
@@ -229,7 +224,7 @@ export class DhcpServerReconciler implements Reconciler {
     return false;
   }
 
-  /** The last words of a server that this node has kept. */
+  /** Ends the server; the last words of one that this node has kept are written, by whoever comes first after the role has gone. */
   async #leave(vni: number): Promise<void> {
     const { servers, log } = this.#deps;
     await servers.end(vni);
@@ -241,6 +236,7 @@ export class DhcpServerReconciler implements Reconciler {
     } catch (error) {
       log.warn({ vni, why: describeError(error) }, 'the last leases could not be written; the next primary begins with those before');
     }
+    this.#forget(vni);
   }
 
   async #write(vni: number, leases: DhcpLeases): Promise<void> {

@@ -4,7 +4,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { silentLogger } from '../../../common/log.ts';
 import { createMirror } from '../../../common/mirror/mirror.ts';
 import { run } from '../../../common/process.ts';
-import { Controller } from '../../../common/reconcile/controller.ts';
+import type { Controller } from '../../../common/reconcile/controller.ts';
 import { dhcpLeases, type DhcpReservation } from '../../../common/schema/network.ts';
 import { MIRRORED, RESOURCES } from '../../../common/schema/resources.ts';
 import { MemoryStore } from '../../../common/store/memory-store.ts';
