@@ -73,8 +73,10 @@ export class VmNetworksGate implements VmNetworks {
     if (faults().size === 0) return;
     let unlisten = (): void => undefined;
     try {
-      await withTimeout(this.#deps.clock, { timeoutMs: WAIT_MS, what: 'the networks of a VM', signal: how.signal }, async () => {
+      await withTimeout(this.#deps.clock, { timeoutMs: WAIT_MS, what: 'the networks of a VM', signal: how.signal }, async (ending) => {
         await new Promise<void>((resolve) => {
+          // The wait is over, one way or another: nothing of it stays.
+          ending.addEventListener('abort', () => resolve(), { once: true });
           unlisten = how.listen(() => {
             if (faults().size === 0) resolve();
           });
