@@ -1,23 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
-import { silentLogger } from '../../../common/log.ts';
-import { createMirror } from '../../../common/mirror/mirror.ts';
-import { run } from '../../../common/process.ts';
-import type { Controller } from '../../../common/reconcile/controller.ts';
 import { dhcpLeases, type DhcpReservation } from '../../../common/schema/network.ts';
-import { MIRRORED, RESOURCES } from '../../../common/schema/resources.ts';
 import { MemoryStore } from '../../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../../common/store/memory-zookeeper.ts';
-import { composeServers } from '../../../node-daemon/compose-servers.ts';
-import { nodeConfig } from '../../../node-daemon/config.ts';
-import { IpBridges } from '../../../node-daemon/drivers/bridge-facts.ts';
-import { DnsmasqServers } from '../../../node-daemon/drivers/dhcp-server.ts';
-import { UnboundServer } from '../../../node-daemon/drivers/dns-server.ts';
-import type { LinkDriver } from '../../../node-daemon/drivers/link.ts';
 import { askDhcp4 } from '../../support/dhcp-client.ts';
 import { aManagedNetwork } from '../../support/builders.ts';
 import { missingForLan, PrivateLan, type Namespace } from '../../support/private-lan.ts';
+import { ServingNode } from '../../support/serving-node.ts';
 import { until } from '../../support/until.ts';
 
 const LIMIT_MS = 20_000;
@@ -27,71 +17,6 @@ const missing = missingForLan(['/usr/sbin/dnsmasq', '/usr/bin/busybox', '/usr/sb
 const never = new AbortController().signal;
 const LAN = aManagedNetwork({ vni: VNI, domain: 'lan.example' });
 const WEB: DhcpReservation = { mac: '02:00:00:00:00:01', ip4: '10.5.0.50', ip6: null, hostname: 'web' };
-const noLinks: LinkDriver = { listen: () => () => undefined } as unknown as LinkDriver;
-
-/** What one node runs for the networks while it is primary; both nodes of these tests are in one namespace, since never both serve. */
-class ServingNode {
-  readonly role = { mine: false, listeners: new Set<() => void>(), isMine: (): boolean => this.role.mine, onChange: (listener: () => void) => (this.role.listeners.add(listener), () => this.role.listeners.delete(listener)) };
-  readonly dhcp: DnsmasqServers;
-  readonly dns: UnboundServer;
-  readonly reports = new Map<string, string | null>();
-  readonly store: MemoryStore;
-  #mirror: ReturnType<typeof makeMirror>;
-  #servers: ReturnType<typeof composeServers>;
-
-  constructor(name: string, lan: PrivateLan, zookeeper: MemoryZooKeeper, folder = lan.folder) {
-    const parts = { runDirectory: folder, run, clock: systemClock, log: silentLogger, wrap: lan.host.wrap };
-    this.dhcp = new DnsmasqServers(parts);
-    this.dns = new UnboundServer(parts);
-    this.store = new MemoryStore({ zookeeper, clock: systemClock, name });
-    this.#mirror = makeMirror(this.store);
-    const config = nodeConfig.parse({ node: 'n1', address: '10.0.0.1', coordinators: ['n1'], zookeeper: { hosts: ['127.0.0.1:2181'] }, networking: { cluster: { device: 'eth0' } } });
-    this.#servers = composeServers(config, {
-      parts: { dhcp: this.dhcp, dns: this.dns, bridges: new IpBridges({ run: lan.host.run }), links: noLinks, store: this.store, clock: systemClock, log: silentLogger, jitter: () => 0.5 },
-      mirror: this.#mirror,
-      role: this.role,
-      report: (vni, server, error) => this.reports.set(`${server} ${vni}`, error),
-    });
-  }
-
-  async start(): Promise<void> {
-    await this.store.start(never);
-    await this.#mirror.start(never);
-    await this.#servers.start(never);
-    for (const controller of this.#servers.controllers) controller.start();
-  }
-
-  become(mine: boolean): void {
-    this.role.mine = mine;
-    for (const listener of this.role.listeners) listener();
-  }
-
-  async leave(): Promise<void> {
-    this.become(false);
-    await Promise.all(this.#servers.servers.map((server) => server.leave()));
-  }
-
-  /** As a killed process: whatever it started goes on. */
-  async abandon(): Promise<void> {
-    await Promise.all(this.#servers.controllers.map((controller: Controller) => controller.stop()));
-    await this.#servers.stop();
-    await this.#mirror.stop();
-    await this.store.stop();
-  }
-
-  async pid(): Promise<number> {
-    return (await this.dhcp.state(VNI))?.hostsDigest === undefined ? 0 : Number(await readFile(this.dhcp.files(VNI).pid, 'utf8'));
-  }
-
-  async dnsPid(): Promise<number> {
-    return (await this.dns.configDigest()) === undefined ? 0 : Number(await readFile(this.dns.files().pid, 'utf8'));
-  }
-}
-
-function makeMirror(store: MemoryStore) {
-  return createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock: systemClock, log: silentLogger });
-}
-
 describe.skipIf(missing !== undefined)('the servers of the primary', () => {
   let lan: PrivateLan;
   let guest: Namespace;
@@ -136,7 +61,7 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
   const aPrimary = async (): Promise<ServingNode> => {
     const node = await aNode('n1');
     node.become(true);
-    await until(async () => (await node.pid()) > 0 && (await node.dnsPid()) > 0, LIMIT_MS, 'the servers');
+    await until(async () => (await node.pid(VNI)) > 0 && (await node.dnsPid()) > 0, LIMIT_MS, 'the servers');
     return node;
   };
   const documentNow = async () => {
@@ -148,11 +73,11 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
 
   test('run only while the role is here', async () => {
     const node = await aNode('n1');
-    expect([await node.pid(), await node.dnsPid()]).toEqual([0, 0]);
+    expect([await node.pid(VNI), await node.dnsPid()]).toEqual([0, 0]);
     node.become(true);
-    await until(async () => (await node.pid()) > 0 && (await node.dnsPid()) > 0, LIMIT_MS, 'the servers');
+    await until(async () => (await node.pid(VNI)) > 0 && (await node.dnsPid()) > 0, LIMIT_MS, 'the servers');
     await node.leave();
-    expect([await node.pid(), await node.dnsPid()]).toEqual([0, 0]);
+    expect([await node.pid(VNI), await node.dnsPid()]).toEqual([0, 0]);
   });
 
   test('a lease is in ZooKeeper within a second of the answer, and its name resolves soon after', async () => {
@@ -178,7 +103,7 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
     expect(handed?.ip4[0]?.address).toBe(given.get('ip'));
     const two = await aNode('n2', `${lan.folder}/two`);
     two.become(true);
-    await until(async () => (await two.pid()) > 0, LIMIT_MS, 'the server');
+    await until(async () => (await two.pid(VNI)) > 0, LIMIT_MS, 'the server');
     expect(await readFile(two.dhcp.files(VNI).leases, 'utf8')).toContain(given.get('ip'));
     expect(await readFile(two.dhcp.files(VNI).leases, 'utf8')).toContain(`duid ${handed?.serverDuid}`);
     expect((await askDhcp4(lan, guest)).get('ip')).toBe(given.get('ip'));
@@ -188,10 +113,10 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
     const node = await aPrimary();
     const given = await askDhcp4(lan, guest);
     await until(async () => (await documentNow())?.ip4.length === 1, LIMIT_MS, 'the document');
-    const [pid, dnsPid] = [await node.pid(), await node.dnsPid()];
+    const [pid, dnsPid] = [await node.pid(VNI), await node.dnsPid()];
     process.kill(pid, 'SIGKILL');
     process.kill(dnsPid, 'SIGKILL');
-    await until(async () => ![0, pid].includes(await node.pid()) && ![0, dnsPid].includes(await node.dnsPid()), LIMIT_MS, 'new ones');
+    await until(async () => ![0, pid].includes(await node.pid(VNI)) && ![0, dnsPid].includes(await node.dnsPid()), LIMIT_MS, 'new ones');
     expect(await readFile(node.dhcp.files(VNI).leases, 'utf8')).toContain(given.get('ip'));
     expect((await documentNow())?.ip4).toHaveLength(1);
     expect(await ask('gateway.lan.example')).toContain('Address: 10.5.0.1');
@@ -199,30 +124,30 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
 
   test('of a daemon that was killed are adopted by the next as they are, when the role comes back', async () => {
     const before = await aPrimary();
-    const [pid, dnsPid] = [await before.pid(), await before.dnsPid()];
+    const [pid, dnsPid] = [await before.pid(VNI), await before.dnsPid()];
     await until(async () => (await documentNow()) !== undefined, LIMIT_MS, 'the document');
     await before.abandon();
     const after = await aNode('n1-again');
     after.become(true);
     await askDhcp4(lan, guest, { hostname: 'later' });
     await until(async () => (await documentNow())?.ip4[0]?.hostname === 'later', LIMIT_MS, 'the document');
-    expect([await after.pid(), await after.dnsPid()]).toEqual([pid, dnsPid]);
+    expect([await after.pid(VNI), await after.dnsPid()]).toEqual([pid, dnsPid]);
     nodes = [after];
   });
 
   test('a reservation reloads and does not restart; a network option restarts; a deleted network leaves nothing', async () => {
     const node = await aPrimary();
-    const pid = await node.pid();
+    const pid = await node.pid(VNI);
     await operator.create(`/spec/dhcp-reservation/${ID}`, { vni: VNI, reservations: [{ ...WEB, mac: '02:00:00:00:00:02' }] });
     await until(async () => (await ask('web.lan.example')).includes('Address: 10.5.0.50'), LIMIT_MS, 'the name');
     await until(async () => (await askDhcp4(lan, guest)).get('ip') === '10.5.0.50', LIMIT_MS, 'the reservation');
-    expect(await node.pid()).toBe(pid);
+    expect(await node.pid(VNI)).toBe(pid);
     await until(async () => (await documentNow())?.ip4[0]?.address === '10.5.0.50', LIMIT_MS, 'the document');
     await operator.update(`/spec/network/${ID}`, { ...LAN, nameServers: ['192.0.2.1'] }, 0);
-    await until(async () => ![0, pid].includes(await node.pid()), LIMIT_MS, 'another process');
+    await until(async () => ![0, pid].includes(await node.pid(VNI)), LIMIT_MS, 'another process');
     expect((await askDhcp4(lan, guest)).get('dns')).toBe('192.0.2.1');
     await operator.remove(`/spec/network/${ID}`, 1);
-    await until(async () => (await node.pid()) === 0 && (await documentNow()) === undefined, LIMIT_MS, 'nothing left');
+    await until(async () => (await node.pid(VNI)) === 0 && (await documentNow()) === undefined, LIMIT_MS, 'nothing left');
     await until(async () => (await node.dnsPid()) === 0, LIMIT_MS, 'no address to answer at');
     expect(node.dhcp.list()).toEqual([]);
   });
@@ -232,8 +157,8 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
     const node = await aNode('n1');
     node.become(true);
     await until(() => node.reports.get(`dhcp ${VNI}`)?.includes('not there') === true, LIMIT_MS, 'the report');
-    expect(await node.pid()).toBe(0);
+    expect(await node.pid(VNI)).toBe(0);
     await lan.host.ip(`address add 10.5.0.1/24 dev vmbr${VNI}`);
-    await until(async () => (await node.pid()) > 0 && node.reports.get(`dhcp ${VNI}`) === null, LIMIT_MS, 'the server');
+    await until(async () => (await node.pid(VNI)) > 0 && node.reports.get(`dhcp ${VNI}`) === null, LIMIT_MS, 'the server');
   });
 });
