@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { isAppError, type AppError } from './errors.ts';
-import { run, type Command } from './process.ts';
+import { follow, run, type Command } from './process.ts';
 
 const LIMIT = { timeoutMs: 20_000 };
 
@@ -40,4 +40,29 @@ test('a command that takes too long ends with timeout, a cancelled one with canc
   const cancelled = refusal(['sleep', '60'], { ...LIMIT, signal: outer.signal });
   outer.abort();
   expect((await cancelled).code).toBe('cancelled');
+});
+
+test('a command that is followed tells its lines as they come, and ends with the signal and without a failure', async () => {
+  const ending = new AbortController();
+  const lines: string[] = [];
+  await follow(['sh', '-c', 'echo one; echo two; exec sleep 60'], {
+    signal: ending.signal,
+    onLine: (line) => {
+      lines.push(line);
+      if (lines.length === 2) ending.abort();
+    },
+  });
+  expect(lines).toEqual(['one', 'two']);
+  await follow(['sh', '-c', 'echo never'], { signal: ending.signal, onLine: (line) => lines.push(line) });
+  expect(lines).toHaveLength(2);
+});
+
+test('a followed command that ends by itself is over, and one that fails says why', async () => {
+  const { signal } = new AbortController();
+  const lines: string[] = [];
+  await follow(['echo', 'done'], { signal, onLine: (line) => lines.push(line) });
+  expect(lines).toEqual(['done']);
+  const failure = async (command: Command): Promise<unknown> => follow(command, { signal, onLine: () => undefined }).catch((error: unknown) => error);
+  expect(await failure(['ls', '/nowhere/at/all'])).toMatchObject({ code: 'component', details: { exitCode: 2, stderr: expect.stringContaining('No such file') } });
+  expect(await failure(['no-such-program'])).toMatchObject({ code: 'component', details: { reason: 'ENOENT' } });
 });
