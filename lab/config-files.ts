@@ -8,7 +8,7 @@ import { run } from '../common/process.ts';
 import { nodeConfig } from '../node-daemon/config.ts';
 import type { App } from './app.ts';
 import type { HostInitFile } from './host-init-file.ts';
-import { FLOATING_CIDR } from './network.ts';
+import { CLUSTER_DEVICE, FLOATING_CIDR, UPSTREAM_DEVICE, UPSTREAM_FLOATING_CIDR } from './network.ts';
 import type { ServiceSpec } from './service.ts';
 import { readOptional, labHosts, type LabHost, type LabPlace, type LabState } from './state.ts';
 import { coordinators, zooCfg, zookeeperCommand, zookeeperHosts, zookeeperProbe } from './zookeeper.ts';
@@ -179,7 +179,11 @@ function pvcdYaml(place: LabPlace, state: LabState, host: LabHost): string {
     address: host.address,
     coordinators: coordinators(place, state).map((coordinator) => coordinator.name),
     zookeeper: { hosts: zookeeperHosts(place, state), session_timeout_s: SESSION_TIMEOUT_S },
-    networking: { cluster: { device: 'eth0', floating_address: FLOATING_CIDR } },
+    networking: {
+      cluster: { device: CLUSTER_DEVICE, floating_address: FLOATING_CIDR },
+      upstream: { device: UPSTREAM_DEVICE, floating_address: UPSTREAM_FLOATING_CIDR },
+      bridge_device: UPSTREAM_DEVICE,
+    },
     api_service: { kind: 'command', start: [labctl, 'start', 'pvc-api'], stop: [labctl, 'stop', 'pvc-api'] },
     initial_domain_state: 'ready',
     ssh: { private_key_file: etc(host, 'id_ed25519'), known_hosts_file: etc(host, 'known_hosts') },

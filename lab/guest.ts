@@ -19,6 +19,9 @@ const CEPH_MONITOR_PORT = 3300;
 /** The libvirt secret that holds the Ceph key; the same on each host. */
 export const CEPH_SECRET_UUID = '5f0c2b1e-9a37-4d0e-8a6b-3f1d7c9e4b20';
 
+/** Where a guest with a network card has a second shell, inside the host that runs it: a Unix socket, without echo and prompt. */
+export const shellSocket = (name: string): string => `/run/lab/guest-${name}.sock`;
+
 /** A domain definition of the test guest: name and UUID of its own, the UUID new with each call. */
 export function guestXml(image: GuestImage, options: GuestOptions): string {
   const { name, memoryMib, accel } = options;
@@ -32,7 +35,7 @@ export function guestXml(image: GuestImage, options: GuestOptions): string {
     <type arch='x86_64' machine='pc'>hvm</type>
     <kernel>${image.kernel}</kernel>
     <initrd>${image.initramfs}</initrd>
-    <cmdline>console=ttyS0 quiet tsc=reliable no_timer_check</cmdline>
+    <cmdline>console=ttyS0 quiet tsc=reliable no_timer_check guest=${name}</cmdline>
   </os>
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff>
@@ -44,10 +47,18 @@ ${[...options.disks.map((disk, index) => diskXml(disk, index, options.monitors))
       <log file='/var/log/libvirt/pvc/${uuid}.log' append='on'/>
       <target port='0'/>
     </serial>
-    <console type='pty'><target type='serial' port='0'/></console>
+${options.networks.length === 0 ? '' : shellXml(name)}    <console type='pty'><target type='serial' port='0'/></console>
     <memballoon model='none'/>
   </devices>
 </domain>
+`;
+}
+
+function shellXml(name: string): string {
+  return `    <serial type='unix'>
+      <source mode='bind' path='${shellSocket(name)}'/>
+      <target port='1'/>
+    </serial>
 `;
 }
 

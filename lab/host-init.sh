@@ -16,7 +16,6 @@ mkdir -p /run/lock /run/libvirt /run/sshd /run/pvc /run/lab
 while read -r source target; do
   if [ -e "$target" ]; then mount --bind "$source" "$target"; fi
 done <"$folder/mounts"
-echo 1 >/proc/sys/net/ipv4/ip_forward
 # Otherwise bridged frames pass the IP forward chain as well.
 if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
   echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables

@@ -136,6 +136,12 @@ async function insideCommand(host: LabHost, command: readonly string[]): Promise
   return ['nsenter', ...enter, 'env', 'PATH=/run/lab:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...command];
 }
 
+/** The host's file system as seen from outside, for as long as it is on. */
+export async function hostRoot(host: LabHost): Promise<string> {
+  const { init } = await requirePower(host);
+  return `/proc/${init.pid}/root`;
+}
+
 /**
  * Runs a command inside the host to its end.
  * @throws AppError as `run` does, 'state' when the host is off.

@@ -12,50 +12,76 @@ export const CLUSTER_PREFIX_LENGTH = 24;
 /** The cluster's API address; the primary holds it. */
 export const FLOATING_ADDRESS = '10.77.0.10';
 export const FLOATING_CIDR = `${FLOATING_ADDRESS}/${CLUSTER_PREFIX_LENGTH}`;
+/** The way out of the cluster, on each host's second link; the switch is its router. */
+const UPSTREAM_SWITCH_ADDRESS = '10.78.0.1';
+const UPSTREAM_PREFIX_LENGTH = 24;
+export const UPSTREAM_FLOATING_CIDR = `10.78.0.10/${UPSTREAM_PREFIX_LENGTH}`;
+/** Of a host's links, the first is the cluster's, the second leads upstream and carries the VLANs of bridged networks. */
+export const CLUSTER_DEVICE = 'eth0';
+export const UPSTREAM_DEVICE = 'eth1';
 
 const IP_TIMEOUT_MS = 15_000;
 
 const ip = (...args: string[]): Promise<unknown> => run(['ip', ...args], { timeoutMs: IP_TIMEOUT_MS });
 
+/** The switch's ends of a host's two links. */
 const port = (host: LabHost): string => `port-${host.name}`;
+const upstreamPort = (host: LabHost): string => `up-${host.name}`;
+const ports = (host: LabHost): string[] => [port(host), upstreamPort(host)];
 
-/** A network namespace with a bridge: all that the hosts have in common. Made already is fine. */
+/** A network namespace with a bridge for each of a host's links: all that the hosts have in common. Made already is fine. */
 export async function createSwitch(place: LabPlace): Promise<void> {
   const name = switchNamespace(place);
   if (await namespaceExists(name)) return;
   await ip('netns', 'add', name);
   await ip('-n', name, 'link', 'set', 'lo', 'up');
-  await ip('-n', name, 'link', 'add', 'br0', 'mtu', String(UNDERLAY_MTU_BYTES), 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0');
-  await ip('-n', name, 'addr', 'add', SWITCH_ADDRESS, 'dev', 'br0');
-  await ip('-n', name, 'link', 'set', 'br0', 'up');
+  for (const [bridge, address] of [['br0', SWITCH_ADDRESS], ['br1', `${UPSTREAM_SWITCH_ADDRESS}/${UPSTREAM_PREFIX_LENGTH}`]] as const) {
+    await ip('-n', name, 'link', 'add', bridge, 'mtu', String(UNDERLAY_MTU_BYTES), 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0');
+    await ip('-n', name, 'addr', 'add', address, 'dev', bridge);
+    await ip('-n', name, 'link', 'set', bridge, 'up');
+  }
 }
 
-/** The host's network namespace, with eth0 plugged into the switch. */
+/** The host's network namespace, with both links plugged into the switch, and the way out upstream. */
 export async function plugIn(place: LabPlace, host: LabHost): Promise<void> {
-  const sw = switchNamespace(place);
   const name = hostNamespace(place, host.name);
-  const mtu = String(UNDERLAY_MTU_BYTES);
-  const mac = `02:77:00:00:00:0${host.number}`;
   await ip('netns', 'add', name);
-  await ip('link', 'add', port(host), 'mtu', mtu, 'netns', sw, 'type', 'veth', 'peer', 'name', 'eth0', 'mtu', mtu, 'address', mac, 'netns', name);
-  await ip('-n', sw, 'link', 'set', port(host), 'master', 'br0', 'up');
   await ip('-n', name, 'link', 'set', 'lo', 'up');
-  await ip('-n', name, 'link', 'set', 'eth0', 'up');
-  await ip('-n', name, 'addr', 'add', `${host.address}/${CLUSTER_PREFIX_LENGTH}`, 'dev', 'eth0');
+  const at = { place, name };
+  await plug(at, { device: CLUSTER_DEVICE, port: port(host), bridge: 'br0', mac: `02:77:00:00:00:0${host.number}`, cidr: `${host.address}/${CLUSTER_PREFIX_LENGTH}` });
+  await plug(at, { device: UPSTREAM_DEVICE, port: upstreamPort(host), bridge: 'br1', mac: `02:78:00:00:00:0${host.number}`, cidr: `10.78.0.1${host.number}/${UPSTREAM_PREFIX_LENGTH}` });
+  await ip('-n', name, 'route', 'add', 'default', 'via', UPSTREAM_SWITCH_ADDRESS);
+}
+
+interface Plug {
+  device: string;
+  port: string;
+  bridge: string;
+  mac: string;
+  cidr: string;
+}
+
+async function plug({ place, name }: { place: LabPlace; name: string }, { device, port: end, bridge, mac, cidr }: Plug): Promise<void> {
+  const sw = switchNamespace(place);
+  const mtu = String(UNDERLAY_MTU_BYTES);
+  await ip('link', 'add', end, 'mtu', mtu, 'netns', sw, 'type', 'veth', 'peer', 'name', device, 'mtu', mtu, 'address', mac, 'netns', name);
+  await ip('-n', sw, 'link', 'set', end, 'master', bridge, 'up');
+  await ip('-n', name, 'link', 'set', device, 'up');
+  await ip('-n', name, 'addr', 'add', cidr, 'dev', device);
 }
 
 /** Pulls the plug: the peers get no FIN and no RST, as when the mains fail. Pulled already is fine. */
 export async function unplug(place: LabPlace, host: LabHost): Promise<void> {
-  await tolerate(ip('-n', switchNamespace(place), 'link', 'del', port(host)));
+  for (const end of ports(host)) await tolerate(ip('-n', switchNamespace(place), 'link', 'del', end));
 }
 
 /** Isolates the host from all the others, at once. */
 export async function cut(place: LabPlace, host: LabHost): Promise<void> {
-  await ip('-n', switchNamespace(place), 'link', 'set', port(host), 'down');
+  for (const end of ports(host)) await ip('-n', switchNamespace(place), 'link', 'set', end, 'down');
 }
 
 export async function heal(place: LabPlace, host: LabHost): Promise<void> {
-  await ip('-n', switchNamespace(place), 'link', 'set', port(host), 'up');
+  for (const end of ports(host)) await ip('-n', switchNamespace(place), 'link', 'set', end, 'up');
 }
 
 /** 'cut' when the link is down at the switch, undefined when the host is not plugged in. */

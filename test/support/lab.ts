@@ -11,7 +11,7 @@ import { labApp } from '../../lab/app.ts';
 import { labStatus, requireState, type LabStatus } from '../../lab/cluster.ts';
 import { cachedImage } from '../../lab/guest-image.ts';
 import { guestXml } from '../../lab/guest.ts';
-import { execInside, powerOff, powerOn } from '../../lab/host.ts';
+import { execInside, hostRoot, powerOff, powerOn } from '../../lab/host.ts';
 import { cut, heal } from '../../lab/network.ts';
 import { findHost, labPlace, type LabHost, type LabPlace, type LabState } from '../../lab/state.ts';
 
@@ -29,6 +29,8 @@ export interface Lab {
   readonly state: LabState;
   /** Runs a command inside a host; its standard output. A failure is an AppError 'component'. */
   exec(host: string, command: readonly string[], timeoutMs?: number): Promise<string>;
+  /** The host's file system as seen from here. */
+  root(host: string): Promise<string>;
   power(host: string, state: 'off' | 'on' | 'reset'): Promise<void>;
   cut(host: string): Promise<void>;
   heal(host: string): Promise<void>;
@@ -134,6 +136,10 @@ class RunningLab implements Lab {
 
   async exec(host: string, command: readonly string[], timeoutMs = EXEC_TIMEOUT_MS): Promise<string> {
     return (await execInside(this.#host(host), command, timeoutMs)).stdout;
+  }
+
+  async root(host: string): Promise<string> {
+    return hostRoot(this.#host(host));
   }
 
   async power(host: string, state: 'off' | 'on' | 'reset'): Promise<void> {
