@@ -147,7 +147,7 @@ function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, s
     ...rootRoutes(),
     ...authRoutes(auth),
     ...statusRoutes({ mirror, store, upstreamIp: config.pvc.api.listen_address }),
-    ...nodeRoutes({ mirror, nodes: nodeOperations(context), clock }),
+    ...nodeRoutes({ store, mirror, nodes: nodeOperations(context), clock }),
     ...vmRoutes(vmDeps),
     ...vmPowerRoutes(vmDeps),
     ...vmMetaRoutes(vmDeps),

@@ -32,6 +32,16 @@ export function createLogger(name: string, level: LogLevel, destination: Destina
   return pino(options, destination);
 }
 
+/** Writes each line to `destination`, standard output unless told otherwise, and tells it to `listener`. */
+export function teeTo(listener: (line: string) => void, destination: DestinationStream = pino.destination(1)): DestinationStream {
+  return {
+    write(line) {
+      destination.write(line);
+      listener(line);
+    },
+  };
+}
+
 const nothing = (): void => undefined;
 
 /** Says nothing; for tests and tools. */

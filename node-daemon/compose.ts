@@ -2,6 +2,7 @@ import { withTimeout, type Clock } from '../common/clock.ts';
 import { describeError } from '../common/errors.ts';
 import type { NodeName, VmId } from '../common/ids.ts';
 import type { Logger } from '../common/log.ts';
+import type { LogTail } from '../common/log-tail.ts';
 import { Audit, AUDIT_INTERVAL_MS } from '../common/mirror/audit.ts';
 import { createMirror, type Mirror } from '../common/mirror/mirror.ts';
 import type { OperationContext } from '../common/operations/context.ts';
@@ -23,6 +24,7 @@ import type { HostStatistics } from './drivers/host-statistics.ts';
 import type { Hypervisor } from './drivers/hypervisor.ts';
 import { DomainsReconciler } from './reconcilers/domains.ts';
 import { mirrorChanges, whenFresh } from './reconcilers/key-sources.ts';
+import { NodeLogReporter } from './reconcilers/node-log.ts';
 import { NodeStatusReporter } from './reconcilers/node-status.ts';
 import { PresenceReconciler } from './reconcilers/presence.ts';
 import { floatingAddresses } from './plans/primary-addresses.ts';
@@ -39,6 +41,8 @@ export interface NodeParts extends NetworkParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The end of what `log` says. */
+  readonly logTail: LogTail;
   readonly hypervisor: Hypervisor;
   readonly addresses: AddressDriver;
   readonly apiService: ApiService;
@@ -94,6 +98,7 @@ class Node implements NodeDaemon {
   readonly #audit: Audit<MirroredKind>;
   readonly #context: OperationContext;
   readonly #status: NodeStatusReporter;
+  readonly #log: NodeLogReporter;
   readonly #presence: PresenceReconciler;
   readonly #lease: PrimaryLease;
   readonly #primary: PrimaryReconciler;
@@ -115,6 +120,7 @@ class Node implements NodeDaemon {
     const placement = { selector: config.placement.selector, reserveMib: config.placement.reserve_mib };
     this.#context = { store, clock, mirror: this.#mirror, occupancy: this.#occupancy, placement };
     this.#status = createStatus(config, parts, this.#mirror);
+    this.#log = new NodeLogReporter({ node: config.node, store, clock, tail: parts.logTail });
     this.#presence = new PresenceReconciler({ store, presence: { node: config.node, instance: parts.instance, address: config.address, version: PVC_VERSION } });
     this.#lease = new PrimaryLease({ node: config.node, instance: parts.instance, store, clock, log, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000 });
     const addresses = createPrimaryAddresses(config, parts, { mirror: this.#mirror, lease: this.#lease });
@@ -134,6 +140,7 @@ class Node implements NodeDaemon {
     const { store, hypervisor, consoles } = this.#parts;
     const { node, coordinators, initial_domain_state: initial } = this.#config;
     await store.start(signal);
+    this.#log.start();
     await this.#mirror.start(signal);
     this.#occupancy.start();
     this.#audit.start();
@@ -164,6 +171,7 @@ class Node implements NodeDaemon {
   }
 
   abandon(): void {
+    this.#log.abandon();
     this.#lease.stop();
     void this.#status.stop();
     for (const controller of Object.values(this.#controllers)) void controller.stop();
@@ -201,6 +209,7 @@ class Node implements NodeDaemon {
     await this.#audit.stop();
     this.#occupancy.stop();
     await this.#mirror.stop();
+    await this.#part('the log', () => this.#log.stop());
     await this.#part('the session', () => store.stop());
   }
 
@@ -329,14 +338,10 @@ class Node implements NodeDaemon {
 function createStatus(config: NodeConfig, parts: NodeParts, mirror: ClusterMirrorImpl): NodeStatusReporter {
   const { store, hypervisor, statistics, clock, log } = parts;
   const figures = new VmStatisticsReporter({ node: config.node, store });
+  const world = { store, mirror, hypervisor, statistics, clock, log };
   return new NodeStatusReporter({
+    ...world,
     me: config.node,
-    store,
-    mirror,
-    hypervisor,
-    statistics,
-    clock,
-    log,
     pvcVersion: PVC_VERSION,
     guests: (guests) => figures.report(guests),
     keepaliveIntervalMs: config.keepalive_interval_s * 1_000,

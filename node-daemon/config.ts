@@ -25,6 +25,8 @@ export const nodeConfig = z.strictObject({
     /** This node's address on the cluster network. */
     address: ipAddress,
     log_level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+    /** Of this daemon's log, for the API. */
+    log_lines_max: z.int().min(10).max(5_000).default(2_000),
     coordinators: z.array(nodeName).min(1),
     zookeeper: z.strictObject({
       hosts: z.array(hostAndPort).min(1),

@@ -3,6 +3,7 @@ import { systemClock, type Clock } from '../common/clock.ts';
 import { describeError } from '../common/errors.ts';
 import { randomToken } from '../common/ids.ts';
 import type { Logger } from '../common/log.ts';
+import type { LogTail } from '../common/log-tail.ts';
 import { follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
 import { composeNode, type NodeDaemon } from './compose.ts';
@@ -27,7 +28,7 @@ const PID_FILE = 'pvcd.pid';
 const INSTANCE_BYTES = 8;
 
 /** The daemon of this very host, on its real components. */
-export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
+export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger; logTail: LogTail }): NodeDaemon {
   const clock = systemClock;
   const addresses = new IpAddressDriver({ run, log });
   const store = new ZooKeeperStore({ hosts: config.zookeeper.hosts, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000, clock, log });
@@ -36,6 +37,7 @@ export function composeHost(config: NodeConfig, log: Logger): NodeDaemon {
     store,
     clock,
     log,
+    logTail,
     addresses,
     links: new IpLinkDriver({ run, follow, clock, log }),
     firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),

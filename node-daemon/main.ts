@@ -2,7 +2,8 @@ import { MessageChannel } from 'node:worker_threads';
 import { systemClock } from '../common/clock.ts';
 import { EXIT_CONFIG, loadConfig } from '../common/config.ts';
 import { describeError, isAppError } from '../common/errors.ts';
-import { createLogger } from '../common/log.ts';
+import { createLogger, teeTo } from '../common/log.ts';
+import { LogTail } from '../common/log-tail.ts';
 import { run } from '../common/process.ts';
 import { SdNotify } from '../common/sd-notify.ts';
 import { nodeConfig, type NodeConfig } from './config.ts';
@@ -20,6 +21,12 @@ const SILENT_LIMIT_MS = 120_000;
 
 const USAGE = 'usage: pvcd           run the node daemon\n       pvcd release   remove the floating address from this host\n';
 
+interface Setup {
+  file: string;
+  log: ReturnType<typeof createLogger>;
+  logTail: LogTail;
+}
+
 async function main(): Promise<void> {
   const [command, ...rest] = process.argv.slice(2);
   if (rest.length > 0 || (command !== undefined && command !== 'release')) {
@@ -28,9 +35,10 @@ async function main(): Promise<void> {
   }
   const file = process.env['PVCD_CONFIG_FILE'] ?? CONFIG_FILE_DEFAULT;
   const config = await readConfig(file);
-  const log = createLogger('pvcd', config.log_level);
+  const logTail = new LogTail(config.log_lines_max);
+  const log = createLogger('pvcd', config.log_level, teeTo((line) => logTail.take(line)));
   if (command === 'release') await releaseThisHost(config, log);
-  else await serve(config, { file, log });
+  else await serve(config, { file, log, logTail });
 }
 
 /** Every fault on a line of its own, by key. */
@@ -49,7 +57,7 @@ function faultsOf(details: Readonly<Record<string, unknown>>): readonly string[]
   return Array.isArray(faults) ? faults.map(String) : [];
 }
 
-async function serve(config: NodeConfig, setup: { file: string; log: ReturnType<typeof createLogger> }): Promise<void> {
+async function serve(config: NodeConfig, setup: Setup): Promise<void> {
   const { log } = setup;
   const fail = (message: string) => (error: unknown) => {
     log.error({ why: describeError(error), err: error }, message);
@@ -57,7 +65,7 @@ async function serve(config: NodeConfig, setup: { file: string; log: ReturnType<
   };
   process.on('uncaughtException', fail('unexpected exception; the daemon ends'));
   process.on('unhandledRejection', fail('unexpected rejection; the daemon ends'));
-  const daemon = composeHost(config, log);
+  const daemon = composeHost(config, setup);
   const sd = new SdNotify({ env: process.env, run, clock: systemClock, log, alive: () => daemon.silentForMs() < SILENT_LIMIT_MS });
   // Timers do not keep the process alive, and while ZooKeeper and libvirt are away nothing else does.
   const alive = new MessageChannel().port1.on('message', () => undefined);
@@ -94,7 +102,7 @@ async function startUp(started: Promise<void>, how: { stopping: AbortSignal; fai
 }
 
 /** Only the log level: everything else needs a restart, which stops no guest. */
-async function reload({ file, log }: { file: string; log: ReturnType<typeof createLogger> }): Promise<void> {
+async function reload({ file, log }: Setup): Promise<void> {
   try {
     const { log_level } = await loadConfig(file, nodeConfig);
     log.level = log_level;

@@ -2,8 +2,10 @@ import { z } from 'zod';
 import type { Clock } from '../../common/clock.ts';
 import { AppError } from '../../common/errors.ts';
 import { findNode, type NodeOperations } from '../../common/operations/node.ts';
+import { readResource } from '../../common/operations/update-resource.ts';
 import { coordinatorState, daemonState, domainsState } from '../../common/schema/node.ts';
 import type { Task } from '../../common/schema/task.ts';
+import type { Store } from '../../common/store/store.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { flag, freeText, optionalInteger, optionalText, text } from '../params/values.ts';
@@ -12,6 +14,7 @@ import { done, messageReply, ok, route, type Call, type Route } from '../route.t
 import { waitForChange } from '../wait.ts';
 
 export interface NodeRouteDeps {
+  store: Store;
   mirror: ApiMirror;
   nodes: NodeOperations;
   clock: Clock;
@@ -19,7 +22,9 @@ export interface NodeRouteDeps {
 
 /** Longest name that is looked up; every real one is shorter. */
 const NAME_MAX_CHARS = 255;
-const LOG_LINES_MAX = 2_000;
+/** What a node keeps of its log, at most. */
+const LOG_LINES_MAX = 5_000;
+const LOG_LINES_DEFAULT = 10;
 
 const node = text(freeText(NAME_MAX_CHARS), 'Name of the node, exactly.');
 
@@ -140,12 +145,14 @@ function logRoute(deps: NodeRouteDeps): Route {
   return route({
     method: 'GET',
     path: '/node/:node/log',
-    summary: "Show a node's log (not yet)",
-    values: z.object({ node, lines: optionalInteger({ min: 1, max: LOG_LINES_MAX }, 'How many of the last lines.') }),
+    summary: "Show the end of a node daemon's log",
+    values: z.object({ node, lines: optionalInteger({ min: 1, max: LOG_LINES_MAX }, `How many of the last lines; ${LOG_LINES_DEFAULT} when missing.`) }),
     reply: { code: 200, schema: z.object({ name: z.string(), data: z.string() }) },
-    handle: (values) => {
-      findNode(deps.mirror, values.node);
-      throw new AppError('state', "a node's log cannot be read through the API yet; read it on the node with journalctl -u pvcd");
+    handle: async (values) => {
+      const { name } = findNode(deps.mirror, values.node).doc;
+      const kept = await readResource(deps, 'node-log', name);
+      const lines = kept?.doc.lines.slice(-(values.lines ?? LOG_LINES_DEFAULT)) ?? [];
+      return ok({ name, data: lines.join('\n') });
     },
   });
 }

@@ -81,3 +81,7 @@ export const primaryWish = z.strictObject({
   generation: z.int().min(0),
 });
 export type PrimaryWish = z.infer<typeof primaryWish>;
+
+/** The last lines of what a node's daemon has logged, oldest first; read on demand and not mirrored. */
+export const nodeLog = z.strictObject({ lines: z.array(z.string()) });
+export type NodeLog = z.infer<typeof nodeLog>;

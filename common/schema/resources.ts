@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { dhcpLeases, dhcpReservations, networkAcl, networkSpec, networkStatus } from './network.ts';
 import { maintenance } from './maintenance.ts';
-import { lease, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
+import { lease, nodeLog, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
 import { session } from './session.ts';
 import { task } from './task.ts';
 import { vmNameIndex, vmSpec } from './vm.ts';
@@ -10,7 +10,7 @@ import { vmConsole, vmStatus } from './vm-status.ts';
 
 /**
  * The whole data model on one screen. Each document is one znode at `<root>/<id>`; the mirror can look it up by its field `foundBy` too.
- * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `vm-statistics`, `presence`: the node's name.
+ * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `node-log`, `vm-statistics`, `presence`: the node's name.
  * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
  * `lease`: the role ('primary'). `primary-wish`, `maintenance`: one document, 'cluster'. `session`: hash of the session id.
  */
@@ -27,6 +27,7 @@ export const RESOURCES = {
   'vm-console': { root: '/status/vm-console', schema: vmConsole },
   'vm-statistics': { root: '/status/vm-statistics', schema: vmStatistics },
   'node-status': { root: '/status/node', schema: nodeStatus },
+  'node-log': { root: '/status/node-log', schema: nodeLog },
   'network-status': { root: '/status/network', schema: networkStatus },
   'dhcp-lease': { root: '/status/dhcp-lease', schema: dhcpLeases },
   task: { root: '/task', schema: task },
@@ -51,7 +52,7 @@ export function pathOf(kind: Kind, id: string): string {
   return `${RESOURCES[kind].root}/${id}`;
 }
 
-/** What every process mirrors. Consoles are read on demand, and so is `vm-name`, which only says who may have a name: the VMs have theirs. */
+/** What every process mirrors. Consoles and logs are read on demand, and so is `vm-name`, which only says who may have a name: the VMs have theirs. */
 export const MIRRORED = ['vm', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
 export type MirroredKind = (typeof MIRRORED)[number];
 

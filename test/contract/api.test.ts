@@ -365,7 +365,16 @@ describe('VMs', () => {
     expect((await ask('/vm/web1/console', { query: { lines: '0' } })).code).toBe(510);
     expect((await ask('/vm/web1', { form: { vm_template: 't' } })).body.message).toContain('yet');
     expect((await ask('/vm/web1/locks', { method: 'POST' })).code).toBe(510);
-    expect((await ask('/node/hv1/log')).code).toBe(510);
+  });
+
+  test("a node's log shows the last lines, ten unless told otherwise", async () => {
+    expect([(await ask('/node/hv1/log')).body, (await ask('/node/hv9/log')).code]).toEqual([{ name: 'hv1', data: '' }, 404]);
+    const lines = Array.from({ length: 30 }, (_, number) => `2026-01-01T00:00:00.000Z info said number=${number}`);
+    await put(api, 'node-log', 'hv1', { lines });
+    expect((await ask('/node/hv1/log')).body).toEqual({ name: 'hv1', data: lines.slice(-10).join('\n') });
+    expect((await ask('/node/hv1/log', { query: { lines: '2' } })).body).toEqual({ name: 'hv1', data: lines.slice(-2).join('\n') });
+    expect((await ask('/node/hv1/log', { query: { lines: '5000' } })).body.data.split('\n')).toEqual(lines);
+    for (const lines of ['0', '5001', 'all']) expect((await ask('/node/hv1/log', { query: { lines } })).code, lines).toBe(510);
   });
 
   test('a value that is given twice with different texts is refused, in both places too', async () => {

@@ -1,5 +1,6 @@
 import { delay, type Clock } from '../../common/clock.ts';
 import type { Logger } from '../../common/log.ts';
+import { LogTail } from '../../common/log-tail.ts';
 import type { Store } from '../../common/store/store.ts';
 import { composeNode, type NodeDaemon } from '../../node-daemon/compose.ts';
 import { nodeConfig } from '../../node-daemon/config.ts';
@@ -48,7 +49,9 @@ export function composeDaemon(parts: DaemonParts): NodeDaemon {
     placement: { reserve_mib: 0 },
   });
   const driver = { addresses: addressesOf(host, clock), apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
-  return composeNode(config, { store, hypervisor, links, firewall, clock, log, jitter: random, instance, ...driver });
+  // Nobody writes into it: what the daemon logs is recorded by the simulator.
+  const logTail = new LogTail(config.log_lines_max);
+  return composeNode(config, { store, hypervisor, links, firewall, clock, log, logTail, jitter: random, instance, ...driver });
 }
 
 /** On the cluster network, by the number in the host's name. */

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { stringify } from 'yaml';
 import { systemClock } from '../../../common/clock.ts';
 import { silentLogger } from '../../../common/log.ts';
+import { nodeLog } from '../../../common/schema/node.ts';
 import { ZooKeeperStore } from '../../../common/store/zookeeper-store.ts';
 import { until } from '../../support/until.ts';
 import { hasZooKeeper, startZooKeeper, type Ensemble } from '../../support/zookeeper-server.ts';
@@ -129,6 +130,11 @@ describe.skipIf(missing !== undefined || !hasZooKeeper())('the process on a real
     return (await store.read(path))?.value as Record<string, unknown> | undefined;
   }
 
+  async function logLines(): Promise<readonly string[]> {
+    const document = await read('/status/node-log/hv1');
+    return document === undefined ? [] : nodeLog.parse(document).lines;
+  }
+
   async function isPrimary(instance: { not: unknown }): Promise<boolean> {
     const [status, presence] = [await read('/status/node/hv1'), await read('/presence/hv1')];
     return status?.['coordinatorState'] === 'primary' && presence !== undefined && presence['instance'] !== instance.not;
@@ -179,6 +185,30 @@ describe.skipIf(missing !== undefined || !hasZooKeeper())('the process on a real
     const second = startDaemon(config);
     await until(() => isPrimary({ not: instance }), LIMIT_MS, `the second; ${second.output.stdout}`);
     expect(systemClock.monotonicMs() - startedMs).toBeLessThan(10_000);
+    second.child.kill('SIGTERM');
+    expect(await second.end()).toBe(0);
+  });
+
+  test('what it logs stands in ZooKeeper within seconds, not written more often than every two, and the next run goes on there', async () => {
+    const earlier = (await logLines()).length;
+    const config = await configFile({ ...aConfig(ensemble.hosts), log_level: 'debug' });
+    const startedMs = systemClock.monotonicMs();
+    const before = (await store.read('/status/node-log/hv1'))?.version ?? -1;
+    const first = startDaemon(config);
+    const said = async (message: string): Promise<boolean> => (await logLines()).slice(earlier).some((line) => line.includes(message));
+    await until(() => said('info connected to ZooKeeper hosts=["127.0.0.1:'), LIMIT_MS, `a log; ${first.output.stdout}`);
+    expect((await logLines()).at(-1)).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z (debug|info|warn) /u);
+    first.child.kill('SIGTERM');
+    expect(await first.end()).toBe(0);
+    const writes = ((await store.read('/status/node-log/hv1'))?.version ?? 0) - before;
+    expect(writes, 'besides the first and the last').toBeLessThanOrEqual(2 + (systemClock.monotonicMs() - startedMs) / 2_000);
+    const ended = await logLines();
+    expect(ended.slice(earlier), 'also what it said at its end').toContainEqual(expect.stringContaining(' info the daemon was told to end signal=SIGTERM'));
+    expect(ended.filter((line) => line.includes('node-log')), 'the log is no reason to log').toEqual([]);
+
+    const second = startDaemon(config);
+    await until(async () => (await logLines()).length > ended.length, LIMIT_MS, `more lines; ${second.output.stdout}`);
+    expect((await logLines()).slice(0, ended.length)).toEqual(ended);
     second.child.kill('SIGTERM');
     expect(await second.end()).toBe(0);
   });
