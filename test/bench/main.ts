@@ -2,18 +2,20 @@
 import { apiMemory } from './api-memory.ts';
 import { apiRead } from './api-read.ts';
 import { daemonIdle } from './daemon-idle.ts';
+import { dhcp } from './dhcp.ts';
 import type { Figure } from './figure.ts';
 import { flush } from './flush.ts';
 import { runLabBenches } from './lab-scene.ts';
 import { mirrorLoad } from './mirror-load.ts';
+import { networkAcl } from './network-acl.ts';
 import { networkLinks } from './network-links.ts';
 import { postState } from './post-state.ts';
 import { runSceneBenches } from './scene.ts';
 import { vmStart } from './vm-start.ts';
 
 const SCENE_BENCHES = [apiRead, mirrorLoad, postState, apiMemory];
-const LAB_BENCHES = [vmStart, flush, daemonIdle];
-const LONE_BENCHES = [networkLinks];
+const LAB_BENCHES = [vmStart, flush, daemonIdle, networkAcl];
+const LONE_BENCHES = [networkLinks, dhcp];
 
 const EXIT_MISSED = 1;
 const EXIT_USAGE = 2;
