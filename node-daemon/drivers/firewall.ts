@@ -1,15 +1,21 @@
 /** Our tables are named `pvc` in these families: routed traffic, and frames between the ports of one bridge. */
 export type FirewallFamily = 'inet' | 'bridge';
 
+/** The set of our tables that names each chain, with the mark of its content as the element's comment: nft does not print rules as they were given. */
+export const MARKS = 'marks';
+
 export interface ObservedChain {
-  /** Comment of the first rule, by which its content is recognised: nft does not print rules as they were given. */
   readonly mark: string | undefined;
   readonly ruleCount: number;
+  /** As they were given; known of a chain that this process has put in force itself. */
+  readonly rules?: readonly string[];
 }
 
 export interface ObservedTable {
   readonly chains: ReadonlyMap<string, ObservedChain>;
-  /** Sets and maps with their elements, each as `key`, `part . part` or `key : verdict`, without quotes. */
+  /** Marks by the name of their chain, also of chains that are gone. */
+  readonly marks: ReadonlyMap<string, string>;
+  /** All other sets and maps with their elements, each as `key`, `part . part` or `key : verdict`, without quotes. */
   readonly sets: ReadonlyMap<string, ReadonlySet<string>>;
 }
 

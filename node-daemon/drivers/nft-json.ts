@@ -1,7 +1,7 @@
 import { FIREWALL_TABLE } from '../../common/domain/network.ts';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
-import type { FirewallFamily, FirewallFault, ObservedChain, ObservedFirewall, ObservedTable } from './firewall.ts';
+import { MARKS, type FirewallFamily, type FirewallFault, type ObservedChain, type ObservedFirewall, type ObservedTable } from './firewall.ts';
 
 /** A part of an element: text, a prefix, or the parts of a concatenation (libnftables-json(5)). */
 const scalar = z.union([z.string(), z.number().transform(String), z.looseObject({ prefix: z.object({ addr: z.string(), len: z.int() }) }).transform(({ prefix }) => `${prefix.addr}/${prefix.len}`)]);
@@ -11,12 +11,13 @@ const verdict = z.looseObject({ jump: z.object({ target: z.string() }) }).transf
 const element = z.union([key, z.tuple([key, verdict]).transform(([from, to]) => `${from} : ${to}`)]);
 
 const place = { family: z.string(), table: z.string() };
-const elements = z.looseObject({ ...place, name: z.string(), elem: z.array(element).default([]) });
+const elements = z.looseObject({ ...place, name: z.string(), elem: z.array(z.unknown()).default([]) });
+const markElement = z.looseObject({ elem: z.looseObject({ val: z.string(), comment: z.string() }) });
 
 const item = z.looseObject({
   table: z.looseObject({ family: z.string(), name: z.string() }).optional(),
   chain: z.looseObject({ ...place, name: z.string() }).optional(),
-  rule: z.looseObject({ ...place, chain: z.string(), comment: z.string().optional() }).optional(),
+  rule: z.looseObject({ ...place, chain: z.string() }).optional(),
   set: elements.optional(),
   map: elements.optional(),
 });
@@ -25,6 +26,7 @@ const listing = z.looseObject({ nftables: z.array(item) });
 
 interface TableUnderWay extends ObservedTable {
   readonly chains: Map<string, ObservedChain>;
+  readonly marks: Map<string, string>;
   readonly sets: Map<string, ReadonlySet<string>>;
 }
 
@@ -35,6 +37,9 @@ interface TableUnderWay extends ObservedTable {
 export function parseTables(texts: readonly string[]): ObservedFirewall {
   const tables = new Map<FirewallFamily, TableUnderWay>();
   for (const found of texts.flatMap(parseListing)) take(tables, found);
+  for (const { chains, marks } of tables.values()) {
+    for (const [name, { ruleCount }] of chains) chains.set(name, { mark: marks.get(name), ruleCount });
+  }
   return tables;
 }
 
@@ -54,15 +59,19 @@ function take(tables: Map<FirewallFamily, TableUnderWay>, { table, chain, rule, 
   const named = chain ?? rule ?? set ?? map;
   const family = table?.family ?? named?.family;
   if ((family !== 'inet' && family !== 'bridge') || (table?.name ?? named?.table) !== FIREWALL_TABLE) return;
-  const into: TableUnderWay = tables.get(family) ?? { chains: new Map(), sets: new Map() };
+  const into: TableUnderWay = tables.get(family) ?? { chains: new Map(), marks: new Map(), sets: new Map() };
   tables.set(family, into);
   if (chain !== undefined) into.chains.set(chain.name, { mark: undefined, ruleCount: 0 });
-  if (rule !== undefined) {
-    const before = into.chains.get(rule.chain) ?? { mark: undefined, ruleCount: 0 };
-    into.chains.set(rule.chain, { mark: before.ruleCount === 0 ? rule.comment : before.mark, ruleCount: before.ruleCount + 1 });
-  }
+  if (rule !== undefined) into.chains.set(rule.chain, { mark: undefined, ruleCount: (into.chains.get(rule.chain)?.ruleCount ?? 0) + 1 });
   const filled = set ?? map;
-  if (filled !== undefined) into.sets.set(filled.name, new Set(filled.elem));
+  if (filled?.name === MARKS) for (const marked of filled.elem) takeMark(into.marks, marked);
+  else if (filled !== undefined) into.sets.set(filled.name, new Set(z.array(element).parse(filled.elem)));
+}
+
+/** An element without a comment says nothing. */
+function takeMark(marks: Map<string, string>, marked: unknown): void {
+  const parsed = markElement.safeParse(marked);
+  if (parsed.success) marks.set(parsed.data.elem.val, parsed.data.elem.comment);
 }
 
 /** The first thing that nft complains of, from its standard error: `FILE:LINE:COLUMN-COLUMN: Error: MESSAGE`, then the line and a pointer. */

@@ -1,5 +1,5 @@
 import { FIREWALL_TABLE } from '../../common/domain/network.ts';
-import type { FirewallFamily, ObservedFirewall, ObservedTable } from '../drivers/firewall.ts';
+import type { FirewallFamily, ObservedChain, ObservedFirewall, ObservedTable } from '../drivers/firewall.ts';
 import type { DesiredChain, DesiredElement, FirewallPart } from './firewall.ts';
 
 /** One transaction. */
@@ -12,11 +12,13 @@ export interface FirewallChange {
 
 const FAMILIES: readonly FirewallFamily[] = ['inet', 'bridge'];
 
-/** These lines may stand at the head of every document: what exists already is left as it is. */
-export const TABLES: readonly string[] = FAMILIES.map((family) => `add table ${family} ${FIREWALL_TABLE}`);
+const tables = (verb: 'add' | 'delete'): string[] => FAMILIES.map((family) => `${verb} table ${family} ${FIREWALL_TABLE}`);
 
-/** Both tables go, to be made anew in the same document. */
-export const RESET: readonly string[] = [...TABLES, ...FAMILIES.map((family) => `delete table ${family} ${FIREWALL_TABLE}`)];
+/** These lines stand at the head of every document: what exists already is left as it is. */
+export const TABLES: readonly string[] = [...tables('add'), ...FAMILIES.map((family) => `add set ${family} ${FIREWALL_TABLE} marks { type ifname; }`)];
+
+/** Both tables go. */
+export const RESET: readonly string[] = [...tables('add'), ...tables('delete')];
 
 /**
  * What makes the kernel's tables equal to the parts: first what all have in common, then what is left over, then each network. Whatever
@@ -30,20 +32,44 @@ export function diffFirewall(parts: readonly FirewallPart[], observed: ObservedF
 }
 
 /** The chain from nothing, or in place of what it holds. */
-export function chainLines(chain: DesiredChain): string[] {
-  const at = `${chain.family} ${FIREWALL_TABLE} ${chain.name}`;
+function chainLines(chain: DesiredChain): string[] {
+  const at = placeOf(chain);
   const hook = chain.hook === undefined ? '' : ` { ${chain.hook} }`;
-  return [`add chain ${at}${hook}`, `flush chain ${at}`, `add rule ${at} counter comment "${chain.mark}"`, ...chain.rules.map((rule) => `add rule ${at} ${rule}`)];
+  return [`add chain ${at}${hook}`, `flush chain ${at}`, ...chain.rules.map((rule) => `add rule ${at} ${rule}`), ...markLines(chain)];
+}
+
+/** One rule more, at its place; undefined when it is another change. So a rule among thousands costs as much as the first. */
+function insertionLines(chain: DesiredChain, held: ObservedChain): string[] | undefined {
+  if (held.rules === undefined || held.ruleCount !== held.rules.length || chain.rules.length !== held.rules.length + 1) return undefined;
+  const before = held.rules;
+  const found = chain.rules.findIndex((rule, index) => rule !== before[index]);
+  const rule = chain.rules[found];
+  if (rule === undefined || chain.rules.slice(found + 1).some((next, index) => next !== before[found + index])) return undefined;
+  const at = placeOf(chain);
+  return [found === before.length ? `add rule ${at} ${rule}` : `insert rule ${at} index ${found} ${rule}`, ...markLines(chain)];
+}
+
+/** An element's comment cannot be changed; what is added twice stays as it was. */
+function markLines({ family, name, mark }: DesiredChain): string[] {
+  const set = `element ${family} ${FIREWALL_TABLE} marks`;
+  return [`add ${set} { "${name}" }`, `delete ${set} { "${name}" }`, `add ${set} { "${name}" comment "${mark}" }`];
+}
+
+function placeOf({ family, name }: Pick<DesiredChain, 'family' | 'name'>): string {
+  return `${family} ${FIREWALL_TABLE} ${name}`;
 }
 
 /** What the kernel holds when all parts are in force. */
 export function inForceAfter(parts: readonly FirewallPart[]): ObservedFirewall {
   const wanted = wantedNames(parts);
-  const chains = parts.flatMap((part) => part.chains);
-  const tableOf = (family: FirewallFamily): ObservedTable => ({
-    chains: new Map(chains.filter((chain) => chain.family === family).map((chain) => [chain.name, { mark: chain.mark, ruleCount: chain.rules.length + 1 }])),
-    sets: wanted.elements.get(family) ?? new Map(),
-  });
+  const tableOf = (family: FirewallFamily): ObservedTable => {
+    const chains = parts.flatMap((part) => part.chains).filter((chain) => chain.family === family);
+    return {
+      chains: new Map(chains.map(({ name, mark, rules }) => [name, { mark, rules, ruleCount: rules.length }])),
+      marks: new Map(chains.map(({ name, mark }) => [name, mark])),
+      sets: wanted.elements.get(family) ?? new Map(),
+    };
+  };
   return new Map(FAMILIES.map((family) => [family, tableOf(family)]));
 }
 
@@ -53,14 +79,19 @@ function additionsOf(part: FirewallPart, observed: ObservedFirewall): string[] {
   const elements = part.elements.filter((element) => observed.get(element.family)?.sets.get(element.set)?.has(elementKey(element)) !== true);
   return [
     ...sets.map(({ family, name, kind, declaration }) => `add ${kind} ${family} ${FIREWALL_TABLE} ${name} { ${declaration} }`),
-    ...chains.flatMap(chainLines),
+    ...chains.flatMap((chain) => changeLines(chain, observed)),
     ...elements.map(({ family, set, text }) => `add element ${family} ${FIREWALL_TABLE} ${set} { ${text} }`),
   ];
 }
 
+function changeLines(chain: DesiredChain, observed: ObservedFirewall): string[] {
+  const held = observed.get(chain.family)?.chains.get(chain.name);
+  return (held === undefined ? undefined : insertionLines(chain, held)) ?? chainLines(chain);
+}
+
 function isInForce(chain: DesiredChain, observed: ObservedFirewall): boolean {
   const held = observed.get(chain.family)?.chains.get(chain.name);
-  return held?.mark === chain.mark && held.ruleCount === chain.rules.length + 1;
+  return held?.mark === chain.mark && held.ruleCount === chain.rules.length;
 }
 
 /** Elements go before the chains that they lead to. */
@@ -68,12 +99,14 @@ function leftoversOf(parts: readonly FirewallPart[], observed: ObservedFirewall)
   const wanted = wantedNames(parts);
   const elements: string[] = [];
   const others: string[] = [];
-  for (const [family, { chains, sets }] of observed) {
+  for (const [family, { chains, marks, sets }] of observed) {
     const at = `${family} ${FIREWALL_TABLE}`;
     const names = wanted.chains.get(family);
     const known = wanted.elements.get(family);
     const chainsGone = [...chains.keys()].filter((name) => names?.has(name) !== true);
     others.push(...chainsGone.map((name) => `flush chain ${at} ${name}`), ...chainsGone.map((name) => `delete chain ${at} ${name}`));
+    const marksGone = [...marks.keys()].filter((name) => names?.has(name) !== true);
+    elements.push(...marksGone.map((name) => `delete element ${at} marks { "${name}" }`));
     for (const [set, held] of sets) {
       const keep = known?.get(set);
       if (keep === undefined) others.push(`delete set ${at} ${set}`);

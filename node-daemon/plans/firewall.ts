@@ -10,7 +10,7 @@ export interface DesiredChain {
   /** `type … hook … priority …; policy …;` of a base chain; undefined for one that is jumped to. */
   readonly hook: string | undefined;
   readonly rules: readonly string[];
-  /** Digest of hook and rules; it stands in the kernel as the comment of the chain's first rule. */
+  /** Digest of hook and rules; it stands in the kernel beside the chain. */
   readonly mark: string;
 }
 

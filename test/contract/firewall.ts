@@ -11,7 +11,14 @@ export interface FirewallFixture {
   readonly firewall: Firewall;
   /** Changes something as another program would. */
   tamper(document: string): Promise<void>;
+  /** Destination ports of a chain's rules, in order. */
+  ports(chain: string): Promise<string[]>;
   stop(): Promise<void>;
+}
+
+/** Destination ports in lines of rules. */
+export function portsIn(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => /tcp dport (\d+)/u.exec(line)?.[1] ?? []);
 }
 
 const LIMIT_MS = 10_000;
@@ -78,7 +85,7 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
       const changes = diffFirewall(parts, await fixture.firewall.list());
       expect(await fixture.firewall.apply([...TABLES, ...changes.flatMap(({ lines }) => lines)].join('\n'))).toBeUndefined();
     };
-    const plain = (observed: ObservedFirewall): unknown => Object.fromEntries([...observed].map(([family, { chains, sets }]) => [family, { chains: Object.fromEntries([...chains].sort()), sets: Object.fromEntries([...sets].sort().map(([set, held]) => [set, [...held].sort()])) }]));
+    const plain = (observed: ObservedFirewall): unknown => Object.fromEntries([...observed].map(([family, { chains, marks, sets }]) => [family, { chains: Object.fromEntries([...chains].sort().map(([name, { mark, ruleCount }]) => [name, [mark, ruleCount]])), marks: Object.fromEntries([...marks].sort()), sets: Object.fromEntries([...sets].sort().map(([set, held]) => [set, [...held].sort()])) }]));
 
     test('without our tables nothing is listed', async () => {
       await fixture.firewall.apply(RESET.join('\n'));
@@ -97,11 +104,26 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
       await apply([base, ports, networkPart(aNetwork(), { vni: 1_001, in: [rule(22)], out: [] }), other]);
       const changed = [base, ports, networkPart(aNetwork(), { vni: 1_001, in: [rule(23)], out: [] })];
       const changes = diffFirewall(changed, await fixture.firewall.list());
-      expect(changes.map(({ vni, lines }) => [vni, lines.filter((line) => line.startsWith('add rule')).length])).toEqual([[undefined, 0], [1_001, 2]]);
+      expect(changes.map(({ vni, lines }) => [vni, lines.filter((line) => line.startsWith('add rule')).length])).toEqual([[undefined, 0], [1_001, 1]]);
       await apply(changed);
       expect(plain(await fixture.firewall.list())).toEqual(plain(inForceAfter(changed)));
       await apply([base]);
       expect(plain(await fixture.firewall.list())).toEqual(plain(inForceAfter([base])));
+    });
+
+    test.each([
+      ['at the end', [22, 23, 80]],
+      ['at the beginning', [80, 22, 23]],
+      ['in the middle', [22, 80, 23]],
+    ])('one rule more %s is one line, and the chain is as it shall be', async (_where, order) => {
+      const before = [base, networkPart(aNetwork(), { vni: 1_001, in: [rule(22), rule(23)], out: [] })];
+      const after = [base, networkPart(aNetwork(), { vni: 1_001, in: order.map(rule), out: [] })];
+      await apply(before);
+      const lines = diffFirewall(after, inForceAfter(before)).flatMap((change) => change.lines);
+      expect(lines.filter((line) => / (rule|chain) /u.test(line))).toHaveLength(1);
+      expect(await fixture.firewall.apply([...TABLES, ...lines].join('\n'))).toBeUndefined();
+      expect(plain(await fixture.firewall.list())).toEqual(plain(inForceAfter(after)));
+      expect((await fixture.ports('in-1001')).map(Number)).toEqual(order);
     });
 
     test('a document with one bad rule changes nothing and the fault names its line', async () => {

@@ -1,5 +1,5 @@
 import { FIREWALL_TABLE } from '../../common/domain/network.ts';
-import type { Firewall, FirewallFamily, FirewallFault, ObservedChain, ObservedFirewall } from '../../node-daemon/drivers/firewall.ts';
+import { MARKS, type Firewall, type FirewallFamily, type FirewallFault, type ObservedFirewall, type ObservedTable } from '../../node-daemon/drivers/firewall.ts';
 
 interface Table {
   readonly chains: Map<string, string[]>;
@@ -7,7 +7,7 @@ interface Table {
 }
 
 /** What a document does to the tables, by its first words. Everything is on one line each, as our plans write it. */
-const LINE = /^(add|delete|flush) (table|chain|rule|set|map|element) (inet|bridge) (\S+)(?: (\S+))?(?: (.*))?$/u;
+const LINE = /^(add|insert|delete|flush) (table|chain|rule|set|map|element) (inet|bridge) (\S+)(?: (\S+))?(?: (.*))?$/u;
 
 /** A packet filter in memory: it understands the part of nft's language that our plans use, and refuses rules with the word `bogus`. */
 export class SimulatedFirewall implements Firewall {
@@ -18,8 +18,7 @@ export class SimulatedFirewall implements Firewall {
 
   async list(): Promise<ObservedFirewall> {
     await Promise.resolve();
-    const chainsOf = (table: Table): Map<string, ObservedChain> => new Map([...table.chains].map(([name, rules]) => [name, { mark: /comment "([^"]*)"/u.exec(rules[0] ?? '')?.[1], ruleCount: rules.length }]));
-    return new Map([...this.#tables].map(([family, table]) => [family, { chains: chainsOf(table), sets: new Map([...table.sets].map(([name, held]) => [name, new Set(held)])) }]));
+    return new Map([...this.#tables].map(([family, table]) => [family, observe(table)]));
   }
 
   async apply(document: string): Promise<FirewallFault | undefined> {
@@ -47,10 +46,19 @@ export class SimulatedFirewall implements Firewall {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Rules of a chain, with the mark first; undefined when there is no such chain. */
+  /** Rules of a chain; undefined when there is no such chain. */
   rulesOf(family: FirewallFamily, chain: string): readonly string[] | undefined {
     return this.#tables.get(family)?.chains.get(chain);
   }
+}
+
+function observe({ chains, sets }: Table): ObservedTable {
+  const marks = new Map([...(sets.get(MARKS) ?? [])].map((element) => element.split(' comment ') as [string, string]));
+  return {
+    chains: new Map([...chains].map(([name, rules]) => [name, { mark: marks.get(name), ruleCount: rules.length }])),
+    marks,
+    sets: new Map([...sets].filter(([name]) => name !== MARKS).map(([name, held]) => [name, new Set(held)])),
+  };
 }
 
 function copyOf(chains: Table['chains'], sets: Table['sets']): Table {
@@ -80,6 +88,7 @@ function takeChain(table: Table, action: string, name: string, rest: string | un
   if (rules === undefined) return 'No such file or directory';
   if (action === 'flush chain') rules.length = 0;
   else if (action === 'add rule') rules.push(rest ?? '');
+  else if (action === 'insert rule') rules.splice(Number(/^index (\d+) /u.exec(rest ?? '')?.[1]), 0, (rest ?? '').replace(/^index \d+ /u, ''));
   else if ([...table.sets.values()].some((held) => [...held].some((key) => key.endsWith(`jump ${name}`)))) return 'Device or resource busy';
   else table.chains.delete(name);
   return undefined;
@@ -94,7 +103,9 @@ function takeSet(table: Table, action: string, name: string, rest: string | unde
   if (held === undefined) return 'No such file or directory';
   if (action === 'delete set') return table.sets.delete(name) ? undefined : 'No such file or directory';
   const key = (rest ?? '').replaceAll(/[{}"]/gu, '').trim();
-  if (action === 'add element') held.add(key);
-  else if (!held.delete(key)) return 'No such file or directory';
+  // An element is one whatever its comment says.
+  const same = [...held].find((one) => one.split(' comment ')[0] === key.split(' comment ')[0]);
+  if (action === 'add element') held.add(same ?? key);
+  else if (same === undefined || !held.delete(same)) return 'No such file or directory';
   return undefined;
 }

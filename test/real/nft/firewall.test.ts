@@ -10,7 +10,7 @@ import type { ManagedNetwork, NetworkAcl } from '../../../common/schema/network.
 import { NftFirewall } from '../../../node-daemon/drivers/nft-firewall.ts';
 import { FIREWALL_KEY, FirewallReconciler } from '../../../node-daemon/reconcilers/firewall.ts';
 import type { FirewallState } from '../../../node-daemon/reconcilers/network-status.ts';
-import { aNetwork, firewallContract } from '../../contract/firewall.ts';
+import { aNetwork, firewallContract, portsIn } from '../../contract/firewall.ts';
 import { aMirror, type FakeMirror } from '../../support/fake-mirror.ts';
 import { aNodeName, aVm, versioned } from '../../support/builders.ts';
 import { startNetworkNamespace, type NetworkNamespace } from '../../support/network-namespace.ts';
@@ -33,7 +33,8 @@ firewallContract(
   async () => {
     const { firewall, namespace, stop } = await startFirewall();
     const tamper = async (document: string): Promise<void> => void (await namespace.run(['nft', ...document.split(' ')], { timeoutMs: 10_000 }));
-    return { firewall, tamper, stop };
+    const ports = async (chain: string): Promise<string[]> => portsIn((await namespace.run(['nft', 'list', 'chain', 'inet', 'pvc', chain], { timeoutMs: 10_000 })).stdout.split('\n'));
+    return { firewall, tamper, ports, stop };
   },
   missing,
 );
