@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { anyText } from '../../test/support/any-text.ts';
 import { isAppError } from '../errors.ts';
 import { readTypedParams, writeTypedParam } from './typed-param.ts';
 import { readDomainRef, writeDomainRef } from './domain-ref.ts';
@@ -20,7 +21,7 @@ describe('XDR', () => {
   });
 
   test('whatever was written is read again', () => {
-    const item = fc.record({ text: fc.string({ unit: 'binary' }), maybe: fc.option(fc.string(), { nil: undefined }), large: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) });
+    const item = fc.record({ text: anyText(10), maybe: fc.option(fc.string(), { nil: undefined }), large: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) });
     fc.assert(
       fc.property(fc.array(item, { maxLength: 20 }), (items) => {
         const writer = new XdrWriter();
