@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-/** Of the JSON text of all lines. A znode holds 1 MiB, and each change writes all of them: two thousand usual lines are 300 kB. */
-const TOTAL_MAX_BYTES = 400_000;
+/** Of the JSON text of all lines: two thousand usual ones. Each change writes all of them, and ZooKeeper keeps its last 500 writes in memory (commitLogCount). */
+const TOTAL_MAX_BYTES = 250_000;
 
 /** A longer line loses its end: most are shorter than 200, and a stack of calls begins with what matters. */
 const LINE_MAX_CHARS = 2_000;

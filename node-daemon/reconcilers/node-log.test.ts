@@ -58,10 +58,10 @@ test('a daemon that logs all the time writes every two seconds while its log is 
     return ((await kept())?.version ?? -1) - before;
   };
   expect(await writesOf('short')).toBe(30);
-  for (let count = 0; count < LINES_MAX; count += 1) tail.take('x'.repeat(190));
-  const writes = await writesOf('x'.repeat(190));
-  expect(writes).toBeGreaterThanOrEqual(7);
-  expect(writes, '380 kB each, 50 kB a second').toBeLessThanOrEqual(9);
+  for (let count = 0; count < LINES_MAX; count += 1) tail.take('x'.repeat(110));
+  const writes = await writesOf('x'.repeat(110));
+  expect(writes).toBeGreaterThanOrEqual(12);
+  expect(writes, '220 kB each, 50 kB a second').toBeLessThanOrEqual(14);
 });
 
 test('a daemon that starts again goes on after the lines of the last one', async () => {
