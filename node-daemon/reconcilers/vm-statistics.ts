@@ -9,7 +9,7 @@ import type { DomainStats } from '../drivers/hypervisor.ts';
 /** Nobody else writes this document, so the second round succeeds unless the store is away. */
 const TRIES_MAX = 3;
 
-/** A znode holds 1 MiB; the figures of a guest with two disks and two interfaces take 450 bytes, and twice that after years. */
+/** A znode holds 1 MiB; the figures of a guest with two disks and two interfaces take 500 bytes, and less than twice that after years. */
 const VMS_MAX = 1_000;
 
 /** The only writer of what this node's guests use: one document, however many there are. */
