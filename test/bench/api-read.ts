@@ -1,17 +1,20 @@
 import type { SceneBench } from './bench.ts';
 import { figure, median } from './figure.ts';
+import { listOfNewFigures } from './fresh-list.ts';
 import { sample } from './http-client.ts';
 import { seededVm } from './seed.ts';
 
 const ONE_BAR_MS = 1.5;
+const FRESH_ROUNDS = 3;
 /** Bars of the list by the number of VMs. */
 const LIST_BARS_MS = new Map([[1_000, 25], [10_000, 300]]);
 
-/** GET of one VM by name and by UUID, and of the list. */
+/** GET of one VM by name and by UUID, of the list, and of the list right after all nodes have written new figures. */
 export const apiRead: SceneBench = {
   name: 'api-read',
   vmCounts: [100, 1_000, 10_000],
-  async measure({ vmCount, api }) {
+  async measure(scene) {
+    const { vmCount, api } = scene;
     const vms = Array.from({ length: vmCount }, (_, number) => seededVm(number));
     const one = await sample({ warmUp: 300, count: 1_000 }, async (number) => {
       // A stride that is prime to the sizes visits the VMs in no helpful order.
@@ -29,6 +32,8 @@ export const apiRead: SceneBench = {
       if (!reply.body.includes(last)) throw new Error('the list lacks a VM');
       return reply;
     });
-    return [...figures, figure(`vm-list-${vmCount}`, median(list), 'ms', listBar)];
+    const fresh: number[] = [];
+    for (let round = 1; round <= FRESH_ROUNDS; round += 1) fresh.push(await listOfNewFigures(scene, round));
+    return [...figures, figure(`vm-list-${vmCount}`, median(list), 'ms', listBar), figure(`vm-list-fresh-${vmCount}`, median(fresh), 'ms', null)];
   },
 };

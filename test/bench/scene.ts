@@ -9,6 +9,7 @@ import { startApi, type ApiProcess } from './api-process.ts';
 import type { SceneBench } from './bench.ts';
 import { figure, type Figure } from './figure.ts';
 import { seedNodes, seedVms } from './seed.ts';
+import { seedStatistics } from './seed-statistics.ts';
 
 const SESSION_TIMEOUT_MS = 30_000;
 
@@ -28,6 +29,7 @@ export async function runSceneBenches(benches: readonly SceneBench[], report: (f
     for (const vmCount of vmCounts) {
       await seedVms(store, seeded, vmCount);
       seeded = vmCount;
+      await seedStatistics(store, vmCount, 0);
       await runAt(vmCount, { benches, ensemble, store, folder, report });
     }
   } finally {

@@ -78,9 +78,19 @@ function nodeDocuments(name: NodeName): Document[] {
   ];
 }
 
+/** Pairs of VMs, one running and one off, go round the nodes. */
+export function isSeededAt(node: NodeName, number: number): boolean {
+  return NODES[Math.floor(number / 2) % NODES.length] === node;
+}
+
+/** Of the VM's first or second network card. */
+export function macOf(uuid: VmId, card: 1 | 2): string {
+  return `52:54:00:${uuid.slice(0, 2)}:${uuid.slice(2, 4)}:0${card}`;
+}
+
 function vmDocuments(number: number): Document[] {
   const { uuid, name, runs } = seededVm(number);
-  const node = NODES[number % NODES.length] ?? nodeName.parse('hv1');
+  const node = NODES.find((one) => isSeededAt(one, number)) ?? nodeName.parse('hv1');
   return [
     { kind: 'vm-name', id: name, doc: { uuid } },
     { kind: 'vm', id: uuid, doc: vmSpec(uuid, name, { node, runs }) },
@@ -138,8 +148,8 @@ function domainXml(uuid: VmId, name: VmName): string {
       <address type='drive' controller='0' bus='0' target='0' unit='${letter === 'a' ? 0 : 1}'/>
     </disk>
 `;
-  const card = (at: number): string => `    <interface type='bridge'>
-      <mac address='52:54:00:${uuid.slice(0, 2)}:${uuid.slice(2, 4)}:0${at}'/>
+  const card = (at: 1 | 2): string => `    <interface type='bridge'>
+      <mac address='${macOf(uuid, at)}'/>
       <source bridge='vmbr100${at}'/>
       <model type='virtio'/>
       <address type='pci' domain='0x0000' bus='0x00' slot='0x0${at + 3}' function='0x0'/>
