@@ -59,7 +59,7 @@ const files = (zookeeper: string): Record<string, string> => ({
     address: MACHINE_ADDRESS,
     coordinators: ['hv1'],
     zookeeper: { hosts: [zookeeper], session_timeout_s: SESSION_S },
-    floating: { address: `${FLOATING}/24`, device: 'eth0' },
+    networking: { cluster: { device: 'eth0', floating_address: `${FLOATING}/24` } },
     initial_domain_state: 'ready',
   }),
   'pvc-api.yaml': stringify({
