@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createLogger, teeTo } from './log.ts';
-import { LogTail, renderLogLine } from './log-tail.ts';
+import { LogTail, packLines, renderLogLine, unpackLines } from './log-tail.ts';
 
 /** A tail that hears a logger, and what the logger has written itself. */
 function aTail(linesMax: number): { tail: LogTail; log: ReturnType<typeof createLogger>; written: string[] } {
@@ -60,4 +60,14 @@ test('whatever is logged is one line without control characters', () => {
     { numRuns: 100 },
   );
   expect(renderLogLine('no JSON\n')).toBe('no JSON');
+});
+
+test('packed lines are the same afterwards, and lines of a log become less than a sixth', () => {
+  const { tail, log } = aTail(2_000);
+  for (let number = 0; number < 2_000; number += 1) log.info({ vm: `web-${number % 40}`, from: `hv${number % 7}`, generation: number }, 'phase changed');
+  expect(unpackLines(packLines(tail.lines()))).toEqual(tail.lines());
+  expect(tail.lines()).toHaveLength(2_000);
+  expect(packLines(tail.lines()).length * 6).toBeLessThan(tail.lines().join('').length);
+  expect(unpackLines(packLines([]))).toEqual([]);
+  for (const broken of ['', 'AAAA', packLines(['x'.repeat(5_000_000)])]) expect(() => unpackLines(broken)).toThrow('cannot be unpacked');
 });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../common/clock.ts';
 import { AppError } from '../../common/errors.ts';
+import { unpackLines } from '../../common/log-tail.ts';
 import { findNode, type NodeOperations } from '../../common/operations/node.ts';
 import { readResource } from '../../common/operations/update-resource.ts';
 import { coordinatorState, daemonState, domainsState } from '../../common/schema/node.ts';
@@ -151,8 +152,8 @@ function logRoute(deps: NodeRouteDeps): Route {
     handle: async (values) => {
       const { name } = findNode(deps.mirror, values.node).doc;
       const kept = await readResource(deps, 'node-log', name);
-      const lines = kept?.doc.lines.slice(-(values.lines ?? LOG_LINES_DEFAULT)) ?? [];
-      return ok({ name, data: lines.join('\n') });
+      const lines = kept === undefined ? [] : unpackLines(kept.doc.packed);
+      return ok({ name, data: lines.slice(-(values.lines ?? LOG_LINES_DEFAULT)).join('\n') });
     },
   });
 }

@@ -82,6 +82,6 @@ export const primaryWish = z.strictObject({
 });
 export type PrimaryWish = z.infer<typeof primaryWish>;
 
-/** The last lines of what a node's daemon has logged, oldest first; read on demand and not mirrored. */
-export const nodeLog = z.strictObject({ lines: z.array(z.string()) });
+/** The last lines of what a node's daemon has logged, oldest first, as packLines of common/log-tail.ts makes them; read on demand and not mirrored. */
+export const nodeLog = z.strictObject({ packed: z.base64() });
 export type NodeLog = z.infer<typeof nodeLog>;

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../../common/clock.ts';
 import { AppError, isAppError } from '../../common/errors.ts';
 import type { NodeName } from '../../common/ids.ts';
-import type { LogTail } from '../../common/log-tail.ts';
-import { nodeLog } from '../../common/schema/node.ts';
+import { packLines, unpackLines, type LogTail } from '../../common/log-tail.ts';
+import { nodeLog, type NodeLog } from '../../common/schema/node.ts';
 import { pathOf } from '../../common/schema/resources.ts';
 import type { Store } from '../../common/store/store.ts';
 
@@ -15,8 +15,8 @@ const GATHER_MS = 500;
 /** Between two writes, in milliseconds. */
 const INTERVAL_MIN_MS = 2_000;
 
-/** Each write has all lines: a daemon that logs all the time writes 50 kB/s to the ensemble, however long its log is. */
-const BYTES_PER_MS = 50;
+/** Each write has all lines: a daemon that logs all the time writes 10 kB/s to the ensemble, however long its log is. */
+const BYTES_PER_MS = 10;
 
 /** After a write that failed, in milliseconds. */
 const RETRY_MS = 5_000;
@@ -111,11 +111,12 @@ export class NodeLogReporter {
   async #tryWrite(): Promise<number> {
     const { store, tail } = this.#deps;
     if (this.#version === 'unknown') await this.#look();
-    const [taken, lines] = [tail.taken, tail.lines()];
-    const written = this.#version === 'none' || this.#version === 'unknown' ? await store.create(this.#path, { lines }) : await store.update(this.#path, { lines }, this.#version);
+    const taken = tail.taken;
+    const doc: NodeLog = { packed: packLines(tail.lines()) };
+    const written = this.#version === 'none' || this.#version === 'unknown' ? await store.create(this.#path, doc) : await store.update(this.#path, doc, this.#version);
     this.#version = written.version;
     this.#written = taken;
-    return lines.reduce((sum, line) => sum + line.length, 0);
+    return doc.packed.length;
   }
 
   /** Once with the lines of earlier runs; afterwards what stands there is our own. */
@@ -125,7 +126,17 @@ export class NodeLogReporter {
     this.#version = found?.version ?? 'none';
     if (this.#resumed) return;
     this.#resumed = true;
-    const earlier = nodeLog.safeParse(found?.value);
-    if (earlier.success) tail.resume(earlier.data.lines);
+    tail.resume(earlierLines(found?.value));
+  }
+}
+
+/** What cannot be read is replaced. */
+function earlierLines(document: unknown): readonly string[] {
+  const parsed = nodeLog.safeParse(document);
+  try {
+    return parsed.success ? unpackLines(parsed.data.packed) : [];
+  } catch (error) {
+    if (!isAppError(error, 'component')) throw error;
+    return [];
   }
 }

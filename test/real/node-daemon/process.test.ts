@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { stringify } from 'yaml';
 import { systemClock } from '../../../common/clock.ts';
 import { silentLogger } from '../../../common/log.ts';
+import { unpackLines } from '../../../common/log-tail.ts';
 import { nodeLog } from '../../../common/schema/node.ts';
 import { ZooKeeperStore } from '../../../common/store/zookeeper-store.ts';
 import { until } from '../../support/until.ts';
@@ -132,7 +133,7 @@ describe.skipIf(missing !== undefined || !hasZooKeeper())('the process on a real
 
   async function logLines(): Promise<readonly string[]> {
     const document = await read('/status/node-log/hv1');
-    return document === undefined ? [] : nodeLog.parse(document).lines;
+    return document === undefined ? [] : unpackLines(nodeLog.parse(document).packed);
   }
 
   async function isPrimary(instance: { not: unknown }): Promise<boolean> {
