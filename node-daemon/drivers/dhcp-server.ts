@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { watch, type FSWatcher } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -10,13 +9,12 @@ import { makePassage, readOptional, unlinkOptional, writeAtomically } from './at
 import { hasErrno } from './errno.ts';
 import { serviceAccount, type ServiceAccount } from './service-account.ts';
 import { endServices, ServiceProcesses, type MarkOf, type RunningService } from './service-process.ts';
+import { textDigest } from './text-digest.ts';
 
 /** Debian's package dnsmasq-base makes the first; the second is everywhere. */
 const USERS = ['dnsmasq', 'nobody'];
 
 const PROGRAM = 'dnsmasq';
-
-const DIGEST_CHARS = 16;
 
 /** dnsmasq empties its lease file and writes it anew, within a millisecond or so; many leases may come at once. */
 const SETTLE_MS = 100;
@@ -76,10 +74,6 @@ export interface DhcpServers {
   readLeases(vni: number): Promise<LeaseText | undefined>;
   /** Notes beside the lease file what it was compared with, until the file is replaced. */
   markLeases(vni: number, mark: string): Promise<void>;
-}
-
-export function textDigest(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, DIGEST_CHARS);
 }
 
 /** Folder of all servers in the daemon's run directory. */

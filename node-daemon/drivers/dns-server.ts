@@ -6,7 +6,7 @@ import { AppError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Command, Run } from '../../common/process.ts';
 import { makePassage, readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
-import { textDigest } from './dhcp-server.ts';
+import { textDigest } from './text-digest.ts';
 import { serviceAccount, type ServiceAccount } from './service-account.ts';
 import { endServices, ServiceProcesses, type MarkOf, type RunningService } from './service-process.ts';
 

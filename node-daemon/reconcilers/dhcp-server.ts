@@ -9,7 +9,8 @@ import type { DhcpLeases, ManagedNetwork } from '../../common/schema/network.ts'
 import { pathOf, type Kind, type Versioned } from '../../common/schema/resources.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { Bridges } from '../drivers/bridge-facts.ts';
-import { textDigest, type DhcpServers } from '../drivers/dhcp-server.ts';
+import type { DhcpServers } from '../drivers/dhcp-server.ts';
+import { textDigest } from '../drivers/text-digest.ts';
 import { losesLeases, parseLeaseFile, renderLeaseFile } from '../plans/dhcp-lease.ts';
 import { dhcpHostsFile, dhcpServerConfig, gatewayAddresses, needsDhcpServer } from '../plans/dhcp-server.ts';
 import type { PrimaryRole } from './primary-role.ts';

@@ -6,7 +6,7 @@ import type { ClusterMirror } from '../../common/operations/context.ts';
 import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reconciler.ts';
 import type { ManagedNetwork } from '../../common/schema/network.ts';
 import type { Kind } from '../../common/schema/resources.ts';
-import { textDigest } from '../drivers/dhcp-server.ts';
+import { textDigest } from '../drivers/text-digest.ts';
 import type { DnsContents, DnsServer } from '../drivers/dns-server.ts';
 import { dnsChange, dnsContents, dnsContentsFile, dnsServedBy, dnsServerConfig } from '../plans/dns-server.ts';
 import type { PrimaryRole } from './primary-role.ts';

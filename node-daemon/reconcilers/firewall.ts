@@ -8,7 +8,7 @@ import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reco
 import type { DhcpReservation, ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
 import type { Kind, Versioned } from '../../common/schema/resources.ts';
 import type { VmInterface } from '../../common/schema/vm.ts';
-import { textDigest } from '../drivers/dhcp-server.ts';
+import { textDigest } from '../drivers/text-digest.ts';
 import type { Firewall, FirewallFault, ObservedFirewall } from '../drivers/firewall.ts';
 import { desiredBase, desiredNetwork, desiredPort, type DesiredElement, type FirewallPart, type HostNetworks } from '../plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES, type FirewallChange } from '../plans/firewall-diff.ts';

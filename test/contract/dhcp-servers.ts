@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { textDigest, type DhcpServers } from '../../node-daemon/drivers/dhcp-server.ts';
+import type { DhcpServers } from '../../node-daemon/drivers/dhcp-server.ts';
+import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
 import { until } from '../support/until.ts';
 
 export interface DhcpServersFixture {

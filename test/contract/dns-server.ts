@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { textDigest } from '../../node-daemon/drivers/dhcp-server.ts';
+import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
 import type { DnsServer } from '../../node-daemon/drivers/dns-server.ts';
 import { dnsChange, dnsContents, dnsContentsFile, dnsServedBy, dnsServerConfig, type DnsNetwork } from '../../node-daemon/plans/dns-server.ts';
 import { aManagedNetwork } from '../support/builders.ts';

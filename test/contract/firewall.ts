@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { delay, systemClock } from '../../common/clock.ts';
 import type { ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
-import { textDigest } from '../../node-daemon/drivers/dhcp-server.ts';
+import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
 import type { Firewall, ObservedFirewall } from '../../node-daemon/drivers/firewall.ts';
 import { desiredBase, desiredNetwork, desiredPort, type FirewallPart } from '../../node-daemon/plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES } from '../../node-daemon/plans/firewall-diff.ts';

@@ -1,5 +1,5 @@
 import type { DhcpServerFiles, DhcpServerListener, DhcpServers, DhcpServerState, LeaseText } from '../../node-daemon/drivers/dhcp-server.ts';
-import { textDigest } from '../../node-daemon/drivers/dhcp-server.ts';
+import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
 
 interface SimulatedServer {
   configDigest: string;

@@ -1,4 +1,4 @@
-import { textDigest } from '../../node-daemon/drivers/dhcp-server.ts';
+import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
 import { parseContents, type DnsChange, type DnsContents, type DnsServer, type DnsServerFiles } from '../../node-daemon/drivers/dns-server.ts';
 import { AppError } from '../../common/errors.ts';
 
