@@ -7,7 +7,9 @@ import { eventually, LabVm } from './lab-vm.ts';
 
 /** A command of the guest on two busy cores. */
 const COMMAND_LIMIT_MS = 60_000;
-const NUDGE_MS = 1_000;
+const NUDGE_MS = 200;
+/** For a guest that may not be listening yet, which loses what it is told. */
+const LOOK_LIMIT_MS = 3_000;
 
 export interface GuestAnswer {
   /** Standard output and standard error. */
@@ -75,7 +77,7 @@ export class GuestShell extends LabVm {
     const command = family === 4 ? 'ip -4 -o addr show dev eth0' : 'ip -6 -o addr show dev eth0 scope global';
     await eventually(
       async () => {
-        const { text } = await this.sh(command);
+        const { text } = await this.sh(command, LOOK_LIMIT_MS);
         found = text.includes('tentative') ? undefined : /inet6? ([^/ ]+)\//u.exec(text)?.[1];
         return found !== undefined;
       },
@@ -87,7 +89,7 @@ export class GuestShell extends LabVm {
 
   /** Whether one of a few pings of the guest is answered. */
   async reaches(address: string, limitS = 20): Promise<boolean> {
-    return (await this.sh(`ping -c 3 -i 0.2 -W 1 -w ${limitS} ${address}`)).status === 0;
+    return (await this.sh(`ping -c 2 -i 0.2 -W 1 -w ${limitS} ${address}`)).status === 0;
   }
 
   /** Pings ten times a second until told to stop. */
