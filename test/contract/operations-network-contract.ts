@@ -238,6 +238,12 @@ export function describeNetworkOperations(name: string, open: () => Promise<Oper
         expect(kept.in.map((one) => one.description).sort()).toEqual([0, 1, 2, 3].flatMap((writer) => [0, 1, 2].map((turn) => `w${writer}-${turn}`)));
       });
 
+      test('sixty rules that one process adds at once are all added, in the order in which they came', async () => {
+        const names = Array.from({ length: 60 }, (_, index) => `r${index}`);
+        await Promise.all(names.map((name) => insert(name)));
+        expect(rules()).toEqual(names);
+      });
+
       test('there is a last rule, and it is refused', async () => {
         const many = Array.from({ length: 2_000 }, (_, index) => ({ description: `r${index}`, rule: 'accept' }));
         await put(a, 'network-acl', '5', { vni: 5, in: many, out: [] });
