@@ -351,6 +351,10 @@ describe('networks on a real cluster of three nodes', () => {
       const host = (await primary())!;
       await shell(host, `ip addr del ${RED_GATEWAY}/24 dev vmbr2001`);
       await comes('the gateway', async () => (await shell(host, 'ip -br addr')).includes(RED_GATEWAY), SWEEP_LIMIT_MS);
+      const other = HOSTS.find((one) => one !== host)!;
+      await shell(other, `ip addr add ${RED_GATEWAY}/24 dev vmbr2001`);
+      const gone = await comes('the second gateway to go', async () => !(await shell(other, 'ip -br addr')).includes(RED_GATEWAY), SWEEP_LIMIT_MS);
+      figure('gateway on the wrong node removed', gone, 'ms');
     });
   });
 
