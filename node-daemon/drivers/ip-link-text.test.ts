@@ -7,6 +7,8 @@ test.each([
   ['5: vxlan7@eth0: <BROADCAST> mtu 1500 master vmbr7', 'vxlan7'],
   ['Deleted 5: vxlan7: <BROADCAST,MULTICAST> mtu 1500', 'vxlan7'],
   ['12: eth1.100@if3: <UP>', 'eth1.100'],
+  ['4: vmbr7    inet 10.7.0.1/24 scope global vmbr7', 'vmbr7'],
+  ['Deleted 4: vmbr7    inet6 fd07::1/64 scope global', 'vmbr7'],
 ])('of %s the link is %s', (line, name) => {
   expect(linkOfEvent(line)).toBe(name);
 });

@@ -350,7 +350,7 @@ describe('networks on a real cluster of three nodes', () => {
     test('a gateway that was taken off, and one on the wrong node', async () => {
       const host = (await primary())!;
       await shell(host, `ip addr del ${RED_GATEWAY}/24 dev vmbr2001`);
-      await comes('the gateway', async () => (await shell(host, 'ip -br addr')).includes(RED_GATEWAY), SWEEP_LIMIT_MS);
+      figure('gateway repaired', await comes('the gateway', async () => (await shell(host, 'ip -br addr')).includes(RED_GATEWAY), SWEEP_LIMIT_MS), 'ms');
       const other = HOSTS.find((one) => one !== host)!;
       await shell(other, `ip addr add ${RED_GATEWAY}/24 dev vmbr2001`);
       const gone = await comes('the second gateway to go', async () => !(await shell(other, 'ip -br addr')).includes(RED_GATEWAY), SWEEP_LIMIT_MS);
