@@ -164,7 +164,7 @@ export class IpLinkDriver implements LinkDriver {
   async #watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.#follow(['ip', '-oneline', 'monitor', 'link'], { signal, onLine: (line) => this.#tell(line) });
+        await this.#follow(['ip', '-oneline', 'monitor', 'link', 'address'], { signal, onLine: (line) => this.#tell(line) });
         if (!signal.aborted) this.#log.warn({}, 'the monitor of links ended and is started again');
       } catch (error) {
         this.#log.warn({ why: describeError(error) }, 'the monitor of links failed and is started again');

@@ -58,9 +58,9 @@ function kindOf(mac: string, flags: readonly string[], state: string): FdbEntry[
   return flags.includes('extern_learn') ? 'told' : 'learned';
 }
 
-/** Name of the link that a line of `ip -oneline monitor link` tells of: `Deleted 5: vxlan7@eth0: <BROADCAST…`. */
+/** Name of the link that a line of `ip -oneline monitor link address` tells of: `Deleted 5: vxlan7@eth0: <BROADCAST…`, `4: vmbr7    inet 10.7.0.1/24…`. */
 export function linkOfEvent(line: string): string | undefined {
-  return /^(?:Deleted )?\d+: ([^\s:@]+)[@:]/u.exec(line)?.[1];
+  return /^(?:Deleted )?\d+: ([^\s:@]+)(?:[@:]|\s+inet)/u.exec(line)?.[1];
 }
 
 /** Lines for `ip -batch`; a change of a forwarding table has none. */

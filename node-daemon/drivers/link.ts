@@ -68,7 +68,7 @@ export interface LinkFailure {
 }
 
 export interface LinkListener {
-  /** Something about this link changed: look at it. */
+  /** Something about this link or its addresses changed: look at it. */
   link?(name: string): void;
   /** Changes may have been missed: look at everything. */
   missed?(): void;
