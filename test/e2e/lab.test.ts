@@ -59,10 +59,10 @@ describe('a lab of three hosts', () => {
     return /^Mode: (\w+)/mu.exec(text)?.[1];
   };
 
-  test('each host has its own name, address and libvirt, and all of them one ZooKeeper ensemble', async () => {
+  test('each host has its own name, addresses and libvirt, and all of them one ZooKeeper ensemble', async () => {
     for (const [index, host] of ['hv1', 'hv2', 'hv3'].entries()) {
       expect(await cluster.exec(host, ['hostname'])).toBe(host);
-      expect((await cluster.exec(host, ['hostname', '-I'])).trim()).toBe(`10.77.0.1${index + 1}`);
+      expect((await cluster.exec(host, ['hostname', '-I'])).trim()).toBe(`10.77.0.1${index + 1} 10.78.0.1${index + 1}`);
       expect((await cluster.exec(host, ['virsh', '-c', 'qemu:///system', 'hostname'])).trim()).toBe(host);
     }
     const modes = await Promise.all(['hv1', 'hv2', 'hv3'].map(mode));
