@@ -192,11 +192,11 @@ function headersEnv() {
   return {};
 }
 
-/** The native part of the package zookeeper asks for no optimisation, and for the machine's addresses at every request. @returns {NodeJS.ProcessEnv} */
+/** The native part of the package zookeeper asks for no optimisation and lets child processes have its sockets: common/store/zookeeper-build.h. @returns {NodeJS.ProcessEnv} */
 function compilerEnv() {
   const header = path.join(ROOT, 'common/store/zookeeper-build.h');
-  // Make and configure split it at spaces; without it everything works, and slower.
-  if (/\s/u.test(header)) return {};
+  // Make and configure split it at spaces; and a path with one is refused.
+  if (/\s/u.test(header)) giveUp('the path of this checkout has a space in it: the ZooKeeper client cannot be compiled there. Move it and run this again.');
   return { CPPFLAGS: `${process.env['CPPFLAGS'] ?? ''} -O2 -include ${header}` };
 }
 

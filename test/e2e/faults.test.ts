@@ -267,7 +267,14 @@ describe('faults on a real cluster of three nodes', () => {
     for (const host of HOSTS) {
       await kill(host, 'zookeeper');
       const vm = new LabVm(lab, `zk-${host}`);
-      await eventually(async () => (await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml(vm.name) })).status === 200, 30_000, () => 'a write to succeed');
+      const xml = lab.guestXml(vm.name);
+      const replies = new Set<string>();
+      const isDefined = async (): Promise<boolean> => {
+        const { status, body } = await lab.call('POST', '/api/v1/vm', { xml });
+        replies.add(`${status} ${JSON.stringify(body)}`);
+        return status === 200;
+      };
+      await eventually(isDefined, 30_000, () => `a write to succeed; answered were ${[...replies].join(', ')}`);
       await vm.is('stop', undefined, 30_000);
       await eventually(async () => (await lab.status()).hosts.every((each) => each.services.every((s) => s.name !== 'zookeeper' || s.phase === 'active')), 30_000, () => 'ZooKeeper back');
     }

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
 import { silentLogger } from '../../../common/log.ts';
@@ -156,4 +158,14 @@ test('20,000 watches that were set and fired leave no listener and no memory beh
   expect(fired - firedBefore, 'fifty watches of one path are told once').toBe(400);
   // The package's own watcher functions would have kept about 1.1 kB for each of the 20,000.
   expect(grownBytes).toBeLessThan(4_000_000);
+});
+
+test('a child process that lives on holds no connection of ours, so a lost one can be replaced', async () => {
+  await aStore();
+  const child = spawn('/bin/sleep', ['60'], { stdio: 'ignore' });
+  cleanups.push(() => void child.kill('SIGKILL'));
+  const folder = `/proc/${String(child.pid)}/fd`;
+  await until(() => readlinkSync(`/proc/${String(child.pid)}/exe`).includes('sleep'), 5_000, 'the child to run');
+  const held = readdirSync(folder).map((fd) => readlinkSync(`${folder}/${fd}`));
+  expect(held.filter((target) => target.startsWith('socket:'))).toEqual([]);
 });
