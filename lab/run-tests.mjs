@@ -41,7 +41,7 @@ function runVitest(root, args) {
   mkdirSync(path.dirname(report), { recursive: true });
   rmSync(report, { force: true });
   console.error('-- tests');
-  const status = runModule(root, 'vitest/vitest.mjs', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args]);
+  const status = runModule(root, 'vitest/vitest.mjs', ['run', '--project=!machine', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args]);
   if (!existsSync(report)) return { passed: 0, failed: 1 };
   const { numPassedTests: passed, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   const unloaded = testResults.filter((/** @type {{ status: string, assertionResults: { status: string }[] }} */ file) => {
