@@ -73,7 +73,8 @@ async function exposure(unit: string): Promise<number> {
 
 describe('systemd-analyze security', () => {
   test.each([
-    { unit: 'pvcd.service', most: 3.5 },
+    // 3.5 before networks: dnsmasq and unbound need four capabilities more, to open their ports and to become users of their own.
+    { unit: 'pvcd.service', most: 3.6 },
     { unit: 'pvc-api.service', most: 2 },
   ])('the exposure of $unit is at most $most', async ({ unit, most }) => {
     expect(await exposure(unit)).toBeLessThanOrEqual(most);
