@@ -4,7 +4,7 @@
  * packages that are missing, builds, and hands over. Plain JavaScript without dependencies, since it runs before there are any.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runTests } from './run-tests.mjs';
@@ -33,7 +33,13 @@ const RUN_PACKAGES = [
   ['dnsmasq-base', '/usr/sbin/dnsmasq'],
   ['unbound', '/usr/sbin/unbound'],
   ['isc-dhcp-client', '/usr/sbin/dhclient'],
-  ['unbound', '/usr/sbin/unbound'],
+  ['ceph-mon', '/usr/bin/ceph-mon'],
+  ['ceph-mgr', '/usr/bin/ceph-mgr'],
+  ['ceph-osd', '/usr/bin/ceph-osd'],
+  ['ceph-common', '/usr/bin/rbd'],
+  ['librados2', '/usr/lib/x86_64-linux-gnu/librados.so.2'],
+  ['librbd1', '/usr/lib/x86_64-linux-gnu/librbd.so.1'],
+  ['python3-rados', '/usr/share/doc/python3-rados/copyright'],
   ['openssh-server', '/usr/sbin/sshd'],
   ['openssh-client', '/usr/bin/ssh-keygen'],
   ['busybox-static', '/bin/busybox'],
@@ -44,9 +50,13 @@ const RUN_PACKAGES = [
   ['iputils-ping', '/usr/bin/ping'],
   ['iputils-arping', '/usr/bin/arping'],
   ['procps', '/usr/bin/pgrep'],
+  ['iperf3', '/usr/bin/iperf3'],
   ['systemd', '/usr/bin/systemd-analyze'],
   ['xz-utils', '/usr/bin/xz'],
 ];
+
+/** What Debian 13 has in a package of its own and Debian 12 in ceph-osd: installed after the others, where it is still missing. @type {readonly (readonly [string, string])[]} */
+const SPLIT_PACKAGES = [['ceph-volume', '/usr/sbin/ceph-volume']];
 
 /** For npm packages with native parts. @type {readonly (readonly [string, string])[]} */
 const BUILD_PACKAGES = [
@@ -175,8 +185,14 @@ function npmPackagesAreCurrent() {
   return Object.entries(wanted).every(([name, entry]) => name === '' || installed[name]?.version === entry.version || entry.optional === true);
 }
 
-function nativePartsLoad() {
-  const script = "import('zookeeper').then(() => process.exit(0), () => process.exit(1))";
+/** What the ZooKeeper client is compiled with, and where it is written down which text that was. */
+const CLIENT_HEADER = path.join(ROOT, 'common/store/zookeeper-build.h');
+const CLIENT_COMPILED_WITH = path.join(ROOT, 'node_modules/zookeeper/.compiled-with.h');
+
+/** Whether the native parts load, and the ZooKeeper client was compiled with our header: one that was not works, but never reconnects once a child has its sockets. */
+function nativePartsAreRight() {
+  if (!existsSync(CLIENT_COMPILED_WITH) || readFileSync(CLIENT_COMPILED_WITH, 'utf8') !== readFileSync(CLIENT_HEADER, 'utf8')) return false;
+  const script = "Promise.all([import('zookeeper'), import('koffi')]).then(() => process.exit(0), () => process.exit(1))";
   return spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: ROOT, stdio: 'ignore' }).status === 0;
 }
 
@@ -194,21 +210,21 @@ function headersEnv() {
 
 /** The native part of the package zookeeper asks for no optimisation and lets child processes have its sockets: common/store/zookeeper-build.h. @returns {NodeJS.ProcessEnv} */
 function compilerEnv() {
-  const header = path.join(ROOT, 'common/store/zookeeper-build.h');
   // Make and configure split it at spaces; and a path with one is refused.
-  if (/\s/u.test(header)) giveUp('the path of this checkout has a space in it: the ZooKeeper client cannot be compiled there. Move it and run this again.');
-  return { CPPFLAGS: `${process.env['CPPFLAGS'] ?? ''} -O2 -include ${header}` };
+  if (/\s/u.test(CLIENT_HEADER)) giveUp('the path of this checkout has a space in it: the ZooKeeper client cannot be compiled there. Move it and run this again.');
+  return { CPPFLAGS: `${process.env['CPPFLAGS'] ?? ''} -O2 -include ${CLIENT_HEADER}` };
 }
 
 function installNpmPackages() {
   const current = npmPackagesAreCurrent();
-  if (current && nativePartsLoad()) return;
+  if (current && nativePartsAreRight()) return;
   installDebianPackages(missingPackages(BUILD_PACKAGES));
   if (!hasProgram('npm')) giveUp('npm is missing: install it beside Node and run this again.');
   const args = current ? ['rebuild', 'zookeeper'] : ['ci', '--no-audit', '--no-fund'];
   say(`npm ${args.join(' ')}`);
   if (run('npm', args, { ...headersEnv(), ...compilerEnv() }) !== 0) giveUp('npm could not install the packages: see above, and check the connection to the package registry.');
-  if (!nativePartsLoad()) giveUp("The native part of the package zookeeper was not built: see npm's messages above (Node's headers are needed).");
+  copyFileSync(CLIENT_HEADER, CLIENT_COMPILED_WITH);
+  if (!nativePartsAreRight()) giveUp("The native part of the package zookeeper was not built: see npm's messages above (Node's headers are needed).");
 }
 
 function build() {
@@ -226,6 +242,7 @@ async function main() {
   const ready = what === 'lab' && args.length > 0 && !['up', 'hold'].includes(args[0] ?? '') && !(args[0] ?? '').startsWith('--') && isBuilt();
   if (!ready) {
     installDebianPackages(missingPackages(RUN_PACKAGES));
+    installDebianPackages(missingPackages(SPLIT_PACKAGES));
     installNpmPackages();
   }
   if (what === 'test') process.exit(await runTests(ROOT, args));
