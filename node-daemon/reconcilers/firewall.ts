@@ -9,10 +9,10 @@ import type { DhcpReservation, ManagedNetwork, NetworkAcl } from '../../common/s
 import type { Kind, Versioned } from '../../common/schema/resources.ts';
 import type { VmInterface } from '../../common/schema/vm.ts';
 import { textDigest } from '../drivers/text-digest.ts';
-import type { Firewall, FirewallFault, ObservedFirewall } from '../drivers/firewall.ts';
+import type { Firewall, ObservedFirewall } from '../drivers/firewall.ts';
 import { desiredBase, desiredNetwork, desiredPort, type DesiredElement, type FirewallPart, type HostNetworks } from '../plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES, type FirewallChange } from '../plans/firewall-diff.ts';
-import { describeFault, withoutFault } from '../plans/firewall-fault.ts';
+import { describeFault, findFaultyLine, withoutRule } from '../plans/firewall-fault.ts';
 import type { FirewallState } from './network-status.ts';
 
 /** The one key: the kernel takes one transaction at a time anyway. */
@@ -21,8 +21,12 @@ export const FIREWALL_KEY = 'firewall';
 /** What the kernel holds is listed again when it was last looked at longer ago than this. */
 const LOOK_AGAIN_MS = 30_000;
 
-/** Rules of one network that are left out one after the other, at most, when nft refuses them. */
+/** Rules of one network that are left out one after the other, at most, when nft refuses them: each costs a transaction. */
 const REFUSED_MAX = 32;
+
+type Applied =
+  /** `refused`: what was left out, by network. */
+  { readonly kind: 'done'; readonly refused: Map<number, string> } | { readonly kind: 'impossible'; readonly message: string };
 
 export interface FirewallDeps {
   me: NodeName;
@@ -77,7 +81,7 @@ export class FirewallReconciler implements Reconciler {
     const documents = this.#documents();
     const parts = [desiredBase(this.#deps.hosts, textDigest), this.#portsPart(), ...documents.map((of) => this.#partOf(of))];
     const changes = diffFirewall(parts, await this.#look(signal));
-    const refused = changes.length === 0 ? new Map<number, string | null>() : await this.#apply(parts, changes, signal);
+    const refused = changes.length === 0 ? new Map<number, string>() : await this.#apply(parts, changes, signal);
     for (const { network, acl } of documents) {
       const error = refused.get(network.doc.vni) ?? null;
       this.#deps.report(network.doc.vni, { version: network.version, aclVersion: acl?.version ?? null, error });
@@ -94,50 +98,43 @@ export class FirewallReconciler implements Reconciler {
   }
 
   /** @returns why networks are not as they should be; all others are. */
-  async #apply(parts: readonly FirewallPart[], changes: readonly FirewallChange[], signal: AbortSignal): Promise<Map<number, string | null>> {
+  async #apply(parts: readonly FirewallPart[], changes: readonly FirewallChange[], signal: AbortSignal): Promise<Map<number, string>> {
     this.#observed = undefined;
-    if (await this.#tryApply(changes.flatMap(({ lines }) => lines), signal)) {
-      this.#observed = { tables: inForceAfter(parts), atMs: this.#deps.clock.monotonicMs() };
-      return new Map();
-    }
-    const refused = new Map<number, string | null>();
-    for (const change of changes) {
-      if (change.vni === undefined) await this.#applyCommon(change, signal);
-      else refused.set(change.vni, await this.#applyNetwork(change, signal));
-    }
+    const applied = await this.#put(TABLES, changes, signal);
+    const { refused } = applied.kind === 'done' ? applied : await this.#remake(parts, applied.message, signal);
+    if (refused.size === 0) this.#observed = { tables: inForceAfter(parts), atMs: this.#deps.clock.monotonicMs() };
+    else this.#deps.log.error({ refused: Object.fromEntries(refused) }, 'rules of networks cannot be put in force');
     return refused;
   }
 
-  /** Tables that an earlier version left in another form are made anew; the next look finds what is missing then. */
-  async #applyCommon({ lines }: FirewallChange, signal: AbortSignal): Promise<void> {
-    if (await this.#tryApply(lines, signal)) return;
-    this.#deps.log.warn({}, 'our tables in the packet filter cannot be brought up to date and are made anew');
-    await this.#deps.firewall.apply(`${RESET.join('\n')}\n`, signal);
-    throw new AppError('conflict', 'the packet filter is made anew');
+  /** Both tables from nothing, in one transaction: somebody, or an earlier version, left them in a form that cannot be changed into ours. */
+  async #remake(parts: readonly FirewallPart[], why: string, signal: AbortSignal): Promise<{ refused: Map<number, string> }> {
+    this.#deps.log.warn({ why }, 'our tables in the packet filter cannot be brought up to date and are made anew');
+    const applied = await this.#put([...RESET, ...TABLES], diffFirewall(parts, new Map()), signal);
+    if (applied.kind === 'impossible') throw new AppError('component', 'the packet filter does not take our tables', { message: applied.message });
+    return applied;
   }
 
-  /** Leaves out what nft refuses, rule by rule: one bad rule never stands in the way of another. @returns what was left out. */
-  async #applyNetwork({ lines, vni }: FirewallChange, signal: AbortSignal): Promise<string | null> {
-    const errors: string[] = [];
-    let left = lines;
-    while (errors.length < REFUSED_MAX) {
-      const fault = await this.#faultOf(left, signal);
-      if (fault === undefined) return errors.length === 0 ? null : errors.join('; ');
-      errors.push(describeFault(left, fault, TABLES.length));
-      const next = withoutFault(left, fault, TABLES.length);
-      if (next === undefined) break;
-      left = next;
+  /**
+   * One transaction, without the rules that nft refuses: one bad rule never stands in the way of another. Nothing has changed when it is
+   * impossible: nft refuses something other than a network's rule.
+   */
+  async #put(head: readonly string[], given: readonly FirewallChange[], signal: AbortSignal): Promise<Applied> {
+    const errors = new Map<number, string[]>();
+    let changes = given;
+    for (;;) {
+      const fault = await this.#deps.firewall.apply(`${[...head, ...changes.flatMap(({ lines }) => lines)].join('\n')}\n`, signal);
+      if (fault === undefined) return { kind: 'done', refused: new Map(Array.from(errors, ([vni, texts]) => [vni, texts.join('; ')])) };
+      const found = findFaultyLine(changes, fault, head.length);
+      const left = found === undefined ? undefined : withoutRule(found);
+      if (found?.change.vni === undefined || left === undefined) return { kind: 'impossible', message: fault.message };
+      const { change } = found;
+      const texts = [...(errors.get(found.change.vni) ?? []), describeFault(found, fault)];
+      errors.set(found.change.vni, texts);
+      // The bound of this loop: after so many refused rules a network keeps the chains that it has.
+      const lines = texts.length < REFUSED_MAX ? left : [];
+      changes = changes.map((one) => (one === change ? { ...one, lines } : one));
     }
-    this.#deps.log.error({ vni, errors }, 'the rules of a network cannot be put in force');
-    return errors.join('; ');
-  }
-
-  async #tryApply(lines: readonly string[], signal: AbortSignal): Promise<boolean> {
-    return (await this.#faultOf(lines, signal)) === undefined;
-  }
-
-  #faultOf(lines: readonly string[], signal: AbortSignal): Promise<FirewallFault | undefined> {
-    return this.#deps.firewall.apply(`${[...TABLES, ...lines].join('\n')}\n`, signal);
   }
 
   #documents(): NetworkDocuments[] {

@@ -178,6 +178,39 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     expect(reported.get(1_001)?.error).toBeNull();
   });
 
+  test('a refused rule that is added to others is left out and named, and the others go on', async () => {
+    const noPing = rule('no-ping', 'icmp type echo-request drop');
+    const others = [noPing, rule('web', 'tcp dport 80 accept')];
+    await inForce([A, B], [{ vni: 1_001, in: others, out: [] }]);
+    await inForce([A, B], [{ vni: 1_001, in: [rule('bad', 'tcp dport nonsense accept'), ...others], out: [] }]);
+    expect(reported.get(1_001)?.error).toMatch(/^in rule "tcp dport nonsense accept": /u);
+    expect(await pings('b', '10.5.0.9')).toBe(false);
+    await inForce([A, B], [{ vni: 1_001, in: others, out: [] }]);
+    expect(reported.get(1_001)?.error).toBeNull();
+  });
+
+  test('more refused rules than are tried leave the other network as it shall be', async () => {
+    const bad = Array.from({ length: 40 }, (_, at) => rule(`bad-${at}`, `tcp dport nonsense${at} accept`));
+    await inForce([A, B], [{ vni: 1_001, in: bad, out: [] }, { vni: 1_002, in: [rule('no-ping', 'icmp type echo-request drop')], out: [] }]);
+    expect(reported.get(1_001)?.error).toMatch(/nonsense0 .*nonsense31 /u);
+    expect(reported.get(1_002)?.error).toBeNull();
+    expect(await pings('a', '10.6.0.9')).toBe(false);
+    await inForce([A, B]);
+  });
+
+  test('a table with a set of ours in another form is made anew in one transaction, bad rules left out', async () => {
+    const acl: NetworkAcl = { vni: 1_002, in: [rule('bad', 'tcp dport nonsense accept'), rule('no-ping', 'icmp type echo-request drop')], out: [] };
+    for (const set of ['set inet pvc clients { type ipv4_addr; }', 'set inet pvc marks { type ipv4_addr; }']) {
+      await namespace.commands('nft delete table inet pvc', 'nft add table inet pvc', `nft add ${set}`);
+      reconciler.doubt();
+      await inForce([A, B], [acl]);
+      expect([set, await pings('a', '10.6.0.9')]).toEqual([set, false]);
+      expect(reported.get(1_002)?.error).toMatch(/^in rule "tcp dport nonsense accept": /u);
+      expect(reported.get(1_001)?.error).toBeNull();
+    }
+    await inForce([A, B]);
+  });
+
   test('what somebody broke by hand is repaired; tables of others stay', async () => {
     const acl: NetworkAcl = { vni: 1_002, in: [rule('no-ping', 'icmp type echo-request drop')], out: [] };
     await namespace.commands('nft add table inet theirs', 'nft add chain inet theirs c');
