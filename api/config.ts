@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { absolutePath, ipAddress, tcpPort } from '../common/config.ts';
+import { absolutePath, cephAccess, ipAddress, tcpPort } from '../common/config.ts';
 
 /** The manual's example has the port as text. */
 const port = z.union([tcpPort, z.string().regex(/^\d{1,5}$/u).transform(Number).pipe(tcpPort)]);
@@ -55,6 +55,9 @@ export const apiConfig = z.strictObject({
         reserve_mib: z.int().min(0).default(512),
       })
       .prefault({}),
+    /** false: a cluster without Ceph. */
+    enable_storage: z.boolean().default(false),
+    ceph: cephAccess.prefault({}),
     api: z.strictObject({
       listen_address: ipAddress,
       listen_port: port.default(7370),

@@ -33,3 +33,15 @@ export const tcpPort = z.int().min(1).max(65_535);
 export const absolutePath = z.string().regex(/^\/[^\0]*$/u, 'must be an absolute path');
 /** `host:port`, as ZooKeeper's connection string has it. */
 export const hostAndPort = z.string().regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}$/u, 'must be host:port');
+
+/** A Ceph user that is a client, with its type. */
+export const cephClient = z.string().regex(/^client\.[A-Za-z0-9._-]{1,64}$/u, 'must be client.NAME');
+
+/** How a program reaches Ceph. */
+export const cephAccess = z.strictObject({
+  config_file: absolutePath.default('/etc/ceph/ceph.conf'),
+  client: cephClient.default('client.pvc'),
+  /** Holds the key of `client`. */
+  keyring_file: absolutePath.default('/etc/ceph/ceph.client.pvc.keyring'),
+});
+export type CephAccess = z.infer<typeof cephAccess>;

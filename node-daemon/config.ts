@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { absolutePath, cidr, hostAndPort, ipAddress, tcpPort } from '../common/config.ts';
+import { absolutePath, cephAccess, cephClient, cidr, hostAndPort, ipAddress, tcpPort } from '../common/config.ts';
 import { nodeName } from '../common/ids.ts';
 import { selector } from '../common/schema/vm.ts';
 
@@ -18,6 +18,15 @@ const deviceName = z.string().regex(/^[A-Za-z0-9._-]{1,15}$/u, 'must be the name
 
 /** A network of the hosts themselves; the floating address is the primary's. */
 const hostNetwork = z.strictObject({ device: deviceName, floating_address: cidr.optional() });
+
+/** How the daemon reaches Ceph, and how guests do. */
+const ceph = cephAccess.extend({
+  /** Whom QEMU is to Ceph. */
+  libvirt_client: cephClient.default('client.libvirt'),
+  libvirt_keyring_file: absolutePath.default('/etc/ceph/ceph.client.libvirt.keyring'),
+  /** The libvirt secret with the key of `libvirt_client`; absent: the cluster's fsid, as config_file has it. */
+  secret_uuid: z.uuid().toLowerCase().optional(),
+});
 
 /** The whole of pvcd.yaml. Units are in the names; config/pvcd.yaml shows every key with its default. */
 export const nodeConfig = z.strictObject({
@@ -44,6 +53,9 @@ export const nodeConfig = z.strictObject({
       .optional(),
     /** Name servers that the primary's DNS server asks for names outside the cluster. */
     dns: z.strictObject({ forwarders: z.array(ipAddress).max(8).default([]) }).prefault({}),
+    /** false: a cluster without Ceph. */
+    enable_storage: z.boolean().default(false),
+    ceph: ceph.prefault({}),
     api_service: apiService.prefault({ kind: 'systemd' }),
     keepalive_interval_s: z.number().min(1).max(60).default(5),
     /** Domain state of a node that registers for the first time. */
