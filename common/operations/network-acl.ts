@@ -2,6 +2,7 @@ import { AppError, isAppError } from '../errors.ts';
 import { ACL_BYTES_MAX, ACL_RULES_MAX, type AclDirection, type AclRule, type NetworkAcl } from '../schema/network.ts';
 import type { Versioned } from '../schema/resources.ts';
 import type { ClusterMirror, OperationContext } from './context.ts';
+import { Turns } from '../turns.ts';
 import { createResource, updateResource } from './update-resource.ts';
 
 /** Which rule of a network. */
@@ -30,29 +31,13 @@ export interface NetworkAclOperations {
 type Context = Pick<OperationContext, 'store' | 'mirror'>;
 
 export function networkAclOperations(context: Context): NetworkAclOperations {
-  const turns = new Turns();
+  // All rules of a network are one document: whoever adds many at once would make its own writes fail by the dozen.
+  const turns = new Turns<number>();
   return {
     insert: (rule) => turns.take(rule.vni, () => insertRule(context, rule)),
     change: (name, change) => turns.take(name.vni, () => changeRule(context, name, change)),
     remove: (name) => turns.take(name.vni, () => removeRule(context, name)),
   };
-}
-
-/** All rules of a network are one document: whoever adds many at once would make its own writes fail by the dozen. */
-class Turns {
-  readonly #last = new Map<number, Promise<unknown>>();
-
-  /** Runs `work` after all that came before for this network, however that ended. */
-  async take<T>(vni: number, work: () => Promise<T>): Promise<T> {
-    const mine = (this.#last.get(vni) ?? Promise.resolve()).then(work);
-    const over = mine.catch(() => undefined);
-    this.#last.set(vni, over);
-    try {
-      return await mine;
-    } finally {
-      if (this.#last.get(vni) === over) this.#last.delete(vni);
-    }
-  }
 }
 
 /** The rules of a network; one without has none of either direction. */

@@ -8,6 +8,7 @@ import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reco
 import type { DhcpLeases, ManagedNetwork } from '../../common/schema/network.ts';
 import { pathOf, type Kind, type Versioned } from '../../common/schema/resources.ts';
 import type { Store } from '../../common/store/store.ts';
+import { Turns } from '../../common/turns.ts';
 import type { Bridges } from '../drivers/bridge-facts.ts';
 import type { DhcpServers } from '../drivers/dhcp-server.ts';
 import { textDigest } from '../drivers/text-digest.ts';
@@ -57,7 +58,8 @@ export class DhcpServerReconciler implements Reconciler {
   /** Texts of files that lack leases, and when they were seen first: one that stays is believed. */
   readonly #suspects = new Map<number, { text: string; sinceMs: number }>();
   /** The work under way for a network, which the next one waits for. */
-  readonly #tails = new Map<number, Promise<void>>();
+  /** Never two things at once for one network: a server must not start while the role goes. */
+  readonly #turns = new Turns<number>();
   /** Ends with the role. */
   #term = new AbortController();
   #wasMine = false;
@@ -90,24 +92,12 @@ export class DhcpServerReconciler implements Reconciler {
     this.#term.abort(new AppError('cancelled', 'the role goes'));
     // At once; then again for one that was just starting.
     await Promise.all(servers.list().map((vni) => servers.end(vni)));
-    await Promise.all(servers.list().map((vni) => this.#alone(vni, () => this.#leave(vni))));
+    await Promise.all(servers.list().map((vni) => this.#turns.take(vni, () => this.#leave(vni))));
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
     const vni = Number(key);
-    return this.#alone(vni, () => this.#reconcile(vni, signal));
-  }
-
-  /** Never two things at once for one network: a server must not start while the role goes. */
-  async #alone<T>(vni: number, work: () => Promise<T>): Promise<T> {
-    const mine = (this.#tails.get(vni) ?? Promise.resolve()).then(work);
-    const tail = mine.then(nothing, nothing);
-    this.#tails.set(vni, tail);
-    try {
-      return await mine;
-    } finally {
-      if (this.#tails.get(vni) === tail) this.#tails.delete(vni);
-    }
+    return this.#turns.take(vni, () => this.#reconcile(vni, signal));
   }
 
   async #reconcile(vni: number, signal: AbortSignal): Promise<Outcome> {
@@ -262,10 +252,6 @@ export class DhcpServerReconciler implements Reconciler {
     this.#documents.set(vni, written);
     await servers.markLeases(vni, markOf(written));
   }
-}
-
-function nothing(): void {
-  // For promises whose result somebody else takes.
 }
 
 function isEmpty({ ip4, ip6, serverDuid }: DhcpLeases): boolean {

@@ -6,6 +6,7 @@ import type { ClusterMirror } from '../../common/operations/context.ts';
 import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reconciler.ts';
 import type { ManagedNetwork } from '../../common/schema/network.ts';
 import type { Kind } from '../../common/schema/resources.ts';
+import { Turns } from '../../common/turns.ts';
 import { textDigest } from '../drivers/text-digest.ts';
 import type { DnsContents, DnsServer } from '../drivers/dns-server.ts';
 import { dnsChange, dnsContents, dnsContentsFile, dnsServedBy, dnsServerConfig } from '../plans/dns-server.ts';
@@ -42,7 +43,8 @@ export class DnsServerReconciler implements Reconciler {
   readonly #startedMs: number;
   /** What the running server holds as far as this process knows, and since when. */
   #held: { contents: DnsContents; sinceMs: number } | undefined;
-  #tail: Promise<void> = Promise.resolve();
+  /** Never two things at once: the server must not start while the role goes. */
+  readonly #turns = new Turns();
   /** Ends with the role. */
   #term = new AbortController();
   #wasMine = false;
@@ -60,18 +62,11 @@ export class DnsServerReconciler implements Reconciler {
   /** Ends the server; to be called once the role's `isMine` says no, so that it does not start again. */
   async leave(): Promise<void> {
     this.#term.abort(new AppError('cancelled', 'the role goes'));
-    await this.#alone(() => this.#end());
+    await this.#turns.take(undefined, () => this.#end());
   }
 
   async reconcile(_key: string, signal: AbortSignal): Promise<Outcome> {
-    return this.#alone(() => this.#reconcile(signal));
-  }
-
-  /** Never two things at once: the server must not start while the role goes. */
-  async #alone<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#tail.then(work);
-    this.#tail = mine.then(nothing, nothing);
-    return mine;
+    return this.#turns.take(undefined, () => this.#reconcile(signal));
   }
 
   async #reconcile(signal: AbortSignal): Promise<Outcome> {
@@ -154,8 +149,4 @@ function contentsOf(mirror: ClusterMirror, networks: readonly ManagedNetwork[]):
       return { network, reservations: mirror.get('dhcp-reservation', id)?.doc.reservations ?? [], leases: mirror.get('dhcp-lease', id)?.doc };
     }),
   );
-}
-
-function nothing(): void {
-  // For promises whose result somebody else takes.
 }

@@ -3,6 +3,7 @@ import { AppError } from '../../common/errors.ts';
 import { DONE, type Outcome, type Reconciler } from '../../common/reconcile/reconciler.ts';
 import type { NetworkSpec } from '../../common/schema/network.ts';
 import type { Kind } from '../../common/schema/resources.ts';
+import { Turns } from '../../common/turns.ts';
 import type { AddressDriver, HostAddress } from '../drivers/address.ts';
 import { gatewayAddresses, keyOf, planAddresses, primaryAddressesIn } from '../plans/primary-addresses.ts';
 import type { PrimaryRole } from './primary-role.ts';
@@ -34,7 +35,8 @@ export interface PrimaryAddressesDeps {
 export class PrimaryAddresses implements Reconciler, PrimaryRole {
   readonly #deps: PrimaryAddressesDeps;
   readonly #listeners = new Set<() => void>();
-  #tail: Promise<unknown> = Promise.resolve();
+  /** Never two works at once: what is being added must be seen by whoever removes. */
+  readonly #turns = new Turns();
   /** From the end of `take` to the beginning of `drop`. */
   #taken = false;
 
@@ -68,7 +70,7 @@ export class PrimaryAddresses implements Reconciler, PrimaryRole {
    * @throws AppError 'component' when a floating address cannot be put there.
    */
   async take(signal: AbortSignal): Promise<void> {
-    await this.#alone(async () => {
+    await this.#turns.take(undefined, async () => {
       await this.#settle(signal);
       if (this.#deps.isLeaseMine()) this.#set(true);
     });
@@ -77,7 +79,7 @@ export class PrimaryAddresses implements Reconciler, PrimaryRole {
   /** Takes everything off. */
   async drop(signal: AbortSignal): Promise<void> {
     this.#set(false);
-    await this.#alone(async () => {
+    await this.#turns.take(undefined, async () => {
       const { addresses, floating } = this.#deps;
       await addresses.remove(primaryAddressesIn(await addresses.list(signal), floating), signal);
     });
@@ -85,7 +87,7 @@ export class PrimaryAddresses implements Reconciler, PrimaryRole {
 
   /** Brings the gateways in line with the networks while this node is primary. */
   async reconcile(_key: string, signal: AbortSignal): Promise<Outcome> {
-    return this.#alone(async () => (this.isMine() && !(await this.#settle(signal)) ? MISSING : DONE));
+    return this.#turns.take(undefined, async () => (this.isMine() && !(await this.#settle(signal)) ? MISSING : DONE));
   }
 
   /** @returns false when a gateway has no bridge yet. */
@@ -106,12 +108,5 @@ export class PrimaryAddresses implements Reconciler, PrimaryRole {
     if (this.#taken === taken) return;
     this.#taken = taken;
     for (const listener of this.#listeners) listener();
-  }
-
-  /** Never two at once: what is being added must be seen by whoever removes. */
-  async #alone<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(work);
-    this.#tail = result.catch(() => undefined);
-    return result;
   }
 }
