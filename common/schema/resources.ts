@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { dhcpLeases, dhcpReservations, networkAcl, networkSpec, networkStatus } from './network.ts';
 import { maintenance } from './maintenance.ts';
 import { lease, nodeLog, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
+import { osdSpec, osdStatus } from './osd.ts';
 import { session } from './session.ts';
 import { task } from './task.ts';
 import { vmNameIndex, vmSpec } from './vm.ts';
@@ -12,6 +13,7 @@ import { vmConsole, vmStatus } from './vm-status.ts';
  * The whole data model on one screen. Each document is one znode at `<root>/<id>`; the mirror can look it up by its field `foundBy` too.
  * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `node-log`, `vm-statistics`, `presence`: the node's name.
  * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
+ * `osd`, `osd-status`: the node's name and the device, as osdKey makes it.
  * `lease`: the role ('primary'). `primary-wish`, `maintenance`: one document, 'cluster'. `session`: hash of the session id.
  */
 export const RESOURCES = {
@@ -21,6 +23,7 @@ export const RESOURCES = {
   network: { root: '/spec/network', schema: networkSpec },
   'network-acl': { root: '/spec/network-acl', schema: networkAcl },
   'dhcp-reservation': { root: '/spec/dhcp-reservation', schema: dhcpReservations },
+  osd: { root: '/spec/osd', schema: osdSpec },
   'primary-wish': { root: '/spec/primary', schema: primaryWish },
   maintenance: { root: '/spec/maintenance', schema: maintenance },
   'vm-status': { root: '/status/vm', schema: vmStatus },
@@ -30,6 +33,7 @@ export const RESOURCES = {
   'node-log': { root: '/status/node-log', schema: nodeLog },
   'network-status': { root: '/status/network', schema: networkStatus },
   'dhcp-lease': { root: '/status/dhcp-lease', schema: dhcpLeases },
+  'osd-status': { root: '/status/osd', schema: osdStatus },
   task: { root: '/task', schema: task },
   session: { root: '/session', schema: session },
   presence: { root: '/presence', schema: presence },
@@ -53,7 +57,7 @@ export function pathOf(kind: Kind, id: string): string {
 }
 
 /** What every process mirrors. Consoles and logs are read on demand, and so is `vm-name`, which only says who may have a name: the VMs have theirs. */
-export const MIRRORED = ['vm', 'node', 'network', 'network-acl', 'dhcp-reservation', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
+export const MIRRORED = ['vm', 'node', 'network', 'network-acl', 'dhcp-reservation', 'osd', 'primary-wish', 'vm-status', 'node-status', 'network-status', 'dhcp-lease', 'osd-status', 'task', 'presence', 'lease'] as const satisfies readonly Kind[];
 export type MirroredKind = (typeof MIRRORED)[number];
 
 /** What the API mirrors beside them: what no node needs, some of it large and changing all the time. */

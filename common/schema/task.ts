@@ -11,8 +11,8 @@ export type TaskStep = z.infer<typeof taskStep>;
 /** A long job. Its creator writes it once, then its executor alone; it survives both. */
 export const task = z.strictObject({
   id: taskId,
-  kind: z.enum(['flush', 'ready']),
-  /** What it works on: a node's or a VM's name. */
+  kind: z.enum(['flush', 'ready', 'osd-add', 'osd-remove']),
+  /** What it works on: a node's name, or the id of an OSD's document. */
   target: z.string(),
   /** Generation of the request it carries out, so that a newer request ends it. */
   generation: z.int().min(0),
