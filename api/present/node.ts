@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { shownCoordinatorState, shownDomainsState } from '../../common/domain/node-state.ts';
+import { isAlive } from '../../common/operations/choose-node.ts';
 import type { DaemonState, NodeStatus } from '../../common/schema/node.ts';
 import { PRIMARY_WISH_ID } from '../../common/schema/resources.ts';
 import type { ApiMirror } from '../cluster.ts';
@@ -43,7 +44,7 @@ export function presentNode(mirror: ApiMirror, name: string): NodeView {
   return {
     name,
     daemon_state: shownDaemonState(mirror, name),
-    coordinator_state: shownCoordinatorState(status, mirror.get('primary-wish', PRIMARY_WISH_ID)?.doc),
+    coordinator_state: shownCoordinatorState(status, mirror.get('primary-wish', PRIMARY_WISH_ID)?.doc, isAlive(mirror, name)),
     domain_state: spec === undefined ? 'flushed' : shownDomainsState(spec, status),
     health: 'N/A',
     health_plugins: [],
@@ -57,8 +58,7 @@ export function presentNode(mirror: ApiMirror, name: string): NodeView {
 
 export function shownDaemonState(mirror: ApiMirror, name: string): DaemonState {
   const said = mirror.get('node-status', name)?.doc.daemonState ?? 'stop';
-  const alive = mirror.get('presence', name) !== undefined;
-  return !alive && said !== 'stop' ? 'dead' : said;
+  return !isAlive(mirror, name) && said !== 'stop' ? 'dead' : said;
 }
 
 function presentFacts(status: NodeStatus | undefined): Pick<NodeView, 'pvc_version' | 'cpu_count' | 'kernel' | 'os' | 'arch' | 'libvirt_version' | 'qemu_version'> {

@@ -16,7 +16,7 @@ test.each([
 
 test('a node that has never said anything shows as flushed, and as no coordinator', () => {
   expect(shownDomainsState(aNode('hv1').spec, undefined)).toBe('flushed');
-  expect(shownCoordinatorState(undefined, { node: HV1, avoid: null, generation: 1 })).toBe('client');
+  expect(shownCoordinatorState(undefined, { node: HV1, avoid: null, generation: 1 }, true)).toBe('client');
 });
 
 test.each([
@@ -30,6 +30,17 @@ test.each([
   ['client', { node: HV2, avoid: null }, 'client'],
 ] as const)('hv1, which says %s, shows with the wish %j as %s', (coordinatorState, wish, shown) => {
   const { status } = aNode('hv1', { coordinatorState });
-  expect(shownCoordinatorState(status, { ...wish, generation: 1 })).toBe(shown);
-  expect(shownCoordinatorState(status, undefined)).toBe(coordinatorState);
+  expect(shownCoordinatorState(status, { ...wish, generation: 1 }, true)).toBe(shown);
+  expect(shownCoordinatorState(status, undefined, true)).toBe(coordinatorState);
+});
+
+test.each([
+  ['primary', 'secondary'],
+  ['takeover', 'secondary'],
+  ['relinquish', 'secondary'],
+  ['secondary', 'secondary'],
+  ['client', 'client'],
+] as const)('hv1, which said %s and whose session is gone, shows as %s', (coordinatorState, shown) => {
+  const { status } = aNode('hv1', { coordinatorState });
+  expect(shownCoordinatorState(status, { node: HV1, avoid: null, generation: 1 }, false)).toBe(shown);
 });

@@ -9,11 +9,12 @@ export function shownDomainsState(spec: NodeSpec, status: NodeStatus | undefined
 
 /**
  * What a node is for the cluster, as shown: from the request on, who is to become primary shows `takeover` and who is to give it up
- * `relinquish`, because existing clients wait for the end of these words.
+ * `relinquish`, because existing clients wait for the end of these words. One whose session is gone holds no lease, whatever it said last.
  */
-export function shownCoordinatorState(status: NodeStatus | undefined, wish: PrimaryWish | undefined): CoordinatorState {
+export function shownCoordinatorState(status: NodeStatus | undefined, wish: PrimaryWish | undefined, isAlive: boolean): CoordinatorState {
   if (status === undefined) return 'client';
   const { name, coordinatorState: said } = status;
+  if (!isAlive) return said === 'client' ? 'client' : 'secondary';
   if (wish === undefined) return said;
   const leaves = wish.avoid === name || (wish.node !== null && wish.node !== name);
   if (said === 'primary' && leaves) return 'relinquish';

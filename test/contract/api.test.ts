@@ -20,7 +20,7 @@ beforeAll(async () => {
   api = await startApi({ zookeeper: aZooKeeper() });
   await putNode(api, 'hv1', { coordinatorState: 'primary' });
   await putNode(api, 'hv2');
-  await putNode(api, 'hv3', { alive: false });
+  await putNode(api, 'hv3', { alive: false, coordinatorState: 'primary' });
   await put(api, 'lease', 'primary', { node: 'hv1', instance: 'hv1-1' });
   await put(api, 'network', '1001', aManagedNetwork({ vni: 1_001 }));
 });
@@ -149,10 +149,9 @@ describe('nodes', () => {
   });
 
   test('a node whose session is gone is dead whatever it last said of itself', async () => {
-    expect((await ask('/node/hv3/daemon-state')).body).toEqual({ name: 'hv3', daemon_state: 'dead' });
-    expect((await ask('/node/hv1/daemon-state')).body).toEqual({ name: 'hv1', daemon_state: 'run' });
-    expect((await ask('/node/hv1/coordinator-state')).body).toEqual({ name: 'hv1', coordinator_state: 'primary' });
-    expect((await ask('/node/hv1/domain-state')).body).toEqual({ name: 'hv1', domain_state: 'ready' });
+    const states = async (node: string): Promise<unknown[]> => Promise.all(['daemon', 'coordinator', 'domain'].map(async (of) => (await ask(`/node/${node}/${of}-state`)).body));
+    expect(await states('hv3')).toEqual([{ name: 'hv3', daemon_state: 'dead' }, { name: 'hv3', coordinator_state: 'secondary' }, { name: 'hv3', domain_state: 'ready' }]);
+    expect(await states('hv1')).toEqual([{ name: 'hv1', daemon_state: 'run' }, { name: 'hv1', coordinator_state: 'primary' }, { name: 'hv1', domain_state: 'ready' }]);
     expect((await ask('/node/hv9')).code).toBe(404);
   });
 
