@@ -26,9 +26,14 @@ export type NodeName = z.infer<typeof nodeName>;
 export const taskId = z.string().regex(/^[A-Za-z0-9-]{1,96}$/u, 'must be a task id').brand<'TaskId'>();
 export type TaskId = z.infer<typeof taskId>;
 
+/** A new random UUID, in lower case. */
+export function newUuid(): string {
+  return randomUUID();
+}
+
 /** A new random UUID. */
 export function newVmId(): VmId {
-  return vmId.parse(randomUUID());
+  return vmId.parse(newUuid());
 }
 
 /** `byteCount` random bytes as hexadecimal text. */

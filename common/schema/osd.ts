@@ -56,3 +56,11 @@ export type OsdStatus = z.infer<typeof osdStatus>;
 export function osdKey(node: string, device: DevicePath): string {
   return `${node}:${device.slice('/dev/'.length).replaceAll('/', '!')}`;
 }
+
+/** What is done to add an OSD, in this order; `clean-up` only when one of the others failed. */
+export const OSD_ADD_STEPS = ['check', 'register', 'prepare', 'place', 'start', 'join', 'clean-up'] as const;
+export type OsdAddStep = (typeof OSD_ADD_STEPS)[number];
+
+/** What is done to remove an OSD, in this order; `restore` only when it has to stay. */
+export const OSD_REMOVE_STEPS = ['out', 'drain', 'stop', 'purge', 'wipe', 'restore'] as const;
+export type OsdRemoveStep = (typeof OSD_REMOVE_STEPS)[number];
