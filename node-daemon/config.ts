@@ -19,6 +19,21 @@ const deviceName = z.string().regex(/^[A-Za-z0-9._-]{1,15}$/u, 'must be the name
 /** A network of the hosts themselves; the floating address is the primary's. */
 const hostNetwork = z.strictObject({ device: deviceName, floating_address: cidr.optional() });
 
+/** The OSDs that the daemon owns. */
+const osd = z.strictObject({
+  /** `systemd`: Ceph's own units, ceph-osd@ID.service; `process`: processes of the daemon's own, as root. */
+  service: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('systemd'), user: z.string().regex(/^[a-z_][a-z0-9_-]*$/u).default('ceph') }),
+      z.strictObject({ kind: z.literal('process') }),
+    ])
+    .prefault({ kind: 'systemd' }),
+  /** Has a folder ceph-ID for each OSD; Ceph's units look nowhere else. */
+  directory: absolutePath.default('/var/lib/ceph/osd'),
+  /** A removal waits this long while nothing in the cluster moves, and is given up then. */
+  drain_stall_s: z.number().min(5).max(86_400).default(120),
+});
+
 /** How the daemon reaches Ceph, and how guests do. */
 const ceph = cephAccess.extend({
   /** Whom QEMU is to Ceph. */
@@ -26,6 +41,7 @@ const ceph = cephAccess.extend({
   libvirt_keyring_file: absolutePath.default('/etc/ceph/ceph.client.libvirt.keyring'),
   /** The libvirt secret with the key of `libvirt_client`; absent: the cluster's fsid, as config_file has it. */
   secret_uuid: z.uuid().toLowerCase().optional(),
+  osd: osd.prefault({}),
 });
 
 /** The whole of pvcd.yaml. Units are in the names; config/pvcd.yaml shows every key with its default. */

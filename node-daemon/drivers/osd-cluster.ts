@@ -1,0 +1,134 @@
+import { z } from 'zod';
+import { AppError } from '../../common/errors.ts';
+import { osdId, type OsdId, type OsdUuid } from '../../common/schema/osd.ts';
+
+/** Commands of Ceph's monitors and manager, by the names and arguments of `ceph`'s own command table; the answers are JSON. */
+export interface CephCommands {
+  mon(command: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<unknown>;
+  mgr(command: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<unknown>;
+}
+
+/** What the cluster knows of one OSD. */
+export interface ClusterOsd {
+  readonly id: OsdId;
+  readonly up: boolean;
+  readonly in: boolean;
+  /** Where CRUSH has it; null: nowhere. */
+  readonly place: OsdPlace | null;
+}
+
+export interface OsdPlace {
+  readonly host: string;
+  readonly weight: number;
+}
+
+/** Whether the cluster can do without one OSD. */
+export interface OsdDrain {
+  /** The manager says that its removal takes no copy of anything that the cluster still needs. */
+  readonly safe: boolean;
+  /** Placement groups that it still holds. */
+  readonly groups: number;
+  /** Something in the cluster is being copied or is about to be. */
+  readonly moving: boolean;
+  /** Other OSDs that are up and in. */
+  readonly others: number;
+}
+
+/** The cluster's side of OSDs. Each change may be repeated. Fails with 'unavailable' and 'timeout' without a quorum, 'component' when refused. */
+export interface OsdCluster {
+  find(uuid: OsdUuid, signal: AbortSignal): Promise<ClusterOsd | undefined>;
+  /** Gets a number for the UUID. */
+  register(uuid: OsdUuid, signal: AbortSignal): Promise<OsdId>;
+  /** The OSD's own keyring, made if need be. It is a secret. */
+  keyring(id: OsdId, signal: AbortSignal): Promise<string>;
+  /** Puts it into CRUSH's tree, below a host of this name. */
+  place(id: OsdId, place: OsdPlace, signal: AbortSignal): Promise<void>;
+  drain(id: OsdId, signal: AbortSignal): Promise<OsdDrain>;
+  setIn(id: OsdId, isIn: boolean, signal: AbortSignal): Promise<void>;
+  /** Takes it out of everything: CRUSH, keys, the OSD map. It must not run. */
+  purge(id: OsdId, signal: AbortSignal): Promise<void>;
+}
+
+const flagNumber = z.union([z.literal(0), z.literal(1)]).transform((one) => one === 1);
+const osdDump = z.object({ osds: z.array(z.object({ osd: osdId, uuid: z.string(), up: flagNumber, in: flagNumber })) });
+const osdTree = z.object({
+  nodes: z.array(z.object({ id: z.int(), name: z.string(), type: z.string(), crush_weight: z.number().optional(), children: z.array(z.int()).optional() })),
+});
+const created = z.object({ osdid: osdId });
+const authEntries = z.array(z.object({ entity: z.string(), key: z.string().regex(/^[A-Za-z0-9+/=]+$/u) })).length(1);
+const safety = z.object({ safe_to_destroy: z.array(z.int()) });
+const usage = z.object({ nodes: z.array(z.object({ id: z.int(), pgs: z.int() })) });
+const status = z.object({ pgmap: z.object({ pgs_by_state: z.array(z.object({ state_name: z.string(), count: z.int() })) }) });
+
+/** Parts of a placement group's state (docs.ceph.com, "Placement Group States") that pass by themselves, by copying or without. */
+const MOVING = new Set(['backfilling', 'backfill_wait', 'recovering', 'recovery_wait', 'forced_backfill', 'forced_recovery', 'peering', 'activating', 'creating', 'unknown', 'wait']);
+
+export function isMovingState(name: string): boolean {
+  return name.split('+').some((part) => MOVING.has(part));
+}
+
+/** The cluster over its own commands. */
+export class CephOsdCluster implements OsdCluster {
+  readonly #ceph: CephCommands;
+
+  constructor(ceph: CephCommands) {
+    this.#ceph = ceph;
+  }
+
+  async find(uuid: OsdUuid, signal: AbortSignal): Promise<ClusterOsd | undefined> {
+    const osd = await this.#entry((one) => one.uuid === uuid, signal);
+    return osd === undefined ? undefined : { id: osd.osd, up: osd.up, in: osd.in, place: await this.#place(osd.osd, signal) };
+  }
+
+  /** The monitors give the same number when they are asked for the same UUID again. */
+  async register(uuid: OsdUuid, signal: AbortSignal): Promise<OsdId> {
+    return created.parse(await this.#ceph.mon({ prefix: 'osd new', uuid, format: 'json' }, signal)).osdid;
+  }
+
+  async keyring(id: OsdId, signal: AbortSignal): Promise<string> {
+    const caps = ['mon', 'allow profile osd', 'mgr', 'allow profile osd', 'osd', 'allow *'];
+    const [entry] = authEntries.parse(await this.#ceph.mon({ prefix: 'auth get-or-create', entity: `osd.${id}`, caps, format: 'json' }, signal));
+    if (entry?.entity !== `osd.${id}`) throw new AppError('component', "Ceph did not give the OSD's key", { osd: id });
+    return `[osd.${id}]\n\tkey = ${entry.key}\n`;
+  }
+
+  async place(id: OsdId, { host, weight }: OsdPlace, signal: AbortSignal): Promise<void> {
+    await this.#ceph.mon({ prefix: 'osd crush add', id, weight, args: [`host=${host}`, 'root=default'] }, signal);
+  }
+
+  async drain(id: OsdId, signal: AbortSignal): Promise<OsdDrain> {
+    const [safe, used, now, dump] = await Promise.all([
+      this.#ceph.mgr({ prefix: 'osd safe-to-destroy', ids: [String(id)], format: 'json' }, signal),
+      this.#ceph.mgr({ prefix: 'osd df', output_method: 'plain', format: 'json' }, signal),
+      this.#ceph.mon({ prefix: 'status', format: 'json' }, signal),
+      this.#ceph.mon({ prefix: 'osd dump', format: 'json' }, signal),
+    ]);
+    return {
+      safe: safety.parse(safe).safe_to_destroy.includes(id),
+      groups: usage.parse(used).nodes.find((node) => node.id === id)?.pgs ?? 0,
+      moving: status.parse(now).pgmap.pgs_by_state.some(({ state_name: name }) => isMovingState(name)),
+      others: osdDump.parse(dump).osds.filter((osd) => osd.osd !== id && osd.up && osd.in).length,
+    };
+  }
+
+  async setIn(id: OsdId, isIn: boolean, signal: AbortSignal): Promise<void> {
+    await this.#ceph.mon({ prefix: isIn ? 'osd in' : 'osd out', ids: [String(id)] }, signal);
+  }
+
+  /** Ceph purges only what is down; what has just been ended is told so rather than waited for. */
+  async purge(id: OsdId, signal: AbortSignal): Promise<void> {
+    await this.#ceph.mon({ prefix: 'osd down', ids: [String(id)] }, signal);
+    await this.#ceph.mon({ prefix: 'osd purge', id, yes_i_really_mean_it: true }, signal);
+  }
+
+  async #entry(fits: (osd: z.output<typeof osdDump>['osds'][number]) => boolean, signal: AbortSignal): Promise<z.output<typeof osdDump>['osds'][number] | undefined> {
+    return osdDump.parse(await this.#ceph.mon({ prefix: 'osd dump', format: 'json' }, signal)).osds.find(fits);
+  }
+
+  async #place(id: OsdId, signal: AbortSignal): Promise<OsdPlace | null> {
+    const { nodes } = osdTree.parse(await this.#ceph.mon({ prefix: 'osd tree', format: 'json' }, signal));
+    const host = nodes.find((node) => node.type === 'host' && node.children?.includes(id) === true);
+    const weight = nodes.find((node) => node.id === id)?.crush_weight;
+    return host === undefined || weight === undefined ? null : { host: host.name, weight };
+  }
+}
