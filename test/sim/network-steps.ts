@@ -12,8 +12,8 @@ function needed<T>(value: T | undefined, what: string): T {
 
 /** What a person asks for. */
 export const NETWORK_OPERATIONS: Readonly<Record<string, (client: SimulatedClient, step: ScriptStep) => Promise<unknown>>> = {
-  'create-network': ({ network }, step) => network.create({ type: step.type ?? 'managed', vni: needed(step.vni, 'vni') }, { description: `net${step.vni}`, mtu: step.mtu }),
-  'modify-network': ({ network }, step) => network.modify(needed(step.vni, 'vni'), { mtu: step.mtu }),
+  'create-network': ({ network }, step) => network.create({ type: step.type ?? 'managed', vni: needed(step.vni, 'vni') }, { description: `net${step.vni}`, mtu: step.mtu, ...step.settings }),
+  'modify-network': ({ network }, step) => network.modify(needed(step.vni, 'vni'), { mtu: step.mtu, ...step.settings }),
   'remove-network': ({ network }, step) => network.remove(needed(step.vni, 'vni')),
 };
 

@@ -4,7 +4,9 @@ import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { isAppError } from '../../common/errors.ts';
 import { migrationMethod, selector } from '../../common/schema/vm.ts';
 import { definedOnly, domainXml, guestBehaviour, uuidOf, vmPlan, type SimulatedClient, type SimulatedCluster } from '../support/simulated-cluster.ts';
+import { networkSettings } from '../support/simulated-networks.ts';
 import { NETWORK_OPERATIONS, NETWORK_WORLD } from './network-steps.ts';
+import { SERVING_OPERATIONS, SERVING_WORLD } from './serving-steps.ts';
 
 /** One line of script.json. Which fields a step needs follows from `do`. */
 export const scriptStep = z.strictObject({
@@ -48,7 +50,16 @@ export const scriptStep = z.strictObject({
   vni: z.number().optional(),
   type: z.enum(['managed', 'bridged']).optional(),
   mtu: z.number().optional(),
+  settings: networkSettings.optional(),
   link: z.string().optional(),
+  /** Of what serves them. */
+  server: z.string().optional(),
+  address: z.string().optional(),
+  rule: z.string().optional(),
+  direction: z.enum(['in', 'out']).optional(),
+  chain: z.string().optional(),
+  lines: z.array(z.string()).optional(),
+  expiresInMs: z.number().optional(),
   up: z.boolean().optional(),
   /** Tells two definitions of one name apart. */
   id: z.string().optional(),
@@ -87,6 +98,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   primary: ({ node }, step) => node.setCoordinator(needed(step.node, 'node'), 'primary'),
   secondary: ({ node }, step) => node.setCoordinator(needed(step.node, 'node'), 'secondary'),
   ...NETWORK_OPERATIONS,
+  ...SERVING_OPERATIONS,
 };
 
 /** What the ensemble holds is in every mirror after this: a person who looks sees it. */
@@ -172,8 +184,10 @@ const WORLD: Readonly<Record<string, WorldAction>> = {
     if (new Set(names).size !== names.length) throw new Error(`a name twice: ${names.join()}`);
     for (const spec of record.all('vm')) if (record.doc('vm-name', spec.name)?.uuid !== spec.uuid) throw new Error(`the name ${spec.name} does not lead to its VM\n${record.tail()}`);
   },
+  settled: (cluster, step) => cluster.settled(step.withinMs ?? 30_000),
   'leave-unsettled': () => undefined,
   ...NETWORK_WORLD,
+  ...SERVING_WORLD,
 };
 
 export async function runStep(context: ScriptContext, step: ScriptStep): Promise<void> {

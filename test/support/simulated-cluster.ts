@@ -5,6 +5,8 @@ import { wantsToRun } from '../../common/domain/placement.ts';
 import { vmId, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { createMirror, type Mirror } from '../../common/mirror/mirror.ts';
+import { dhcpReservationOperations, type DhcpReservationOperations } from '../../common/operations/dhcp-reservation.ts';
+import { networkAclOperations, type NetworkAclOperations } from '../../common/operations/network-acl.ts';
 import { networkOperations, type NetworkOperations } from '../../common/operations/network.ts';
 import { nodeOperations, type NodeOperations } from '../../common/operations/node.ts';
 import { OccupancyLedger } from '../../common/operations/occupancy-ledger.ts';
@@ -15,7 +17,7 @@ import { MemoryStore } from '../../common/store/memory-store.ts';
 import type { Store } from '../../common/store/store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { SimulatedHosts } from './simulated-hosts.ts';
-import { macOf, networkFaults } from './simulated-networks.ts';
+import { macOf, networkFaults, networkPlan } from './simulated-networks.ts';
 import { SimulatedNode } from './simulated-node.ts';
 import { runs, simulationEvent, SimulationRecord, type SimulationEvent } from './simulated-record.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -62,7 +64,7 @@ export const clusterPlan = z.strictObject({
     z.strictObject({ memoryMib: z.number().default(8_192), load: z.number().default(0), coordinator: z.boolean().default(true), initial: z.enum(['ready', 'flushed']).default('ready') }),
   ),
   vms: z.array(vmPlan).default([]),
-  networks: z.array(z.strictObject({ vni: z.number(), type: z.enum(['managed', 'bridged']).default('managed'), mtu: z.number().optional() })).default([]),
+  networks: z.array(networkPlan).default([]),
   /** Moves at once in a flush. */
   parallel: z.number().default(4),
   /** Kinds of events that expected.jsonl has. */
@@ -76,6 +78,8 @@ export interface SimulatedClient {
   vm: VmOperations;
   node: NodeOperations;
   network: NetworkOperations;
+  acl: NetworkAclOperations;
+  reservation: DhcpReservationOperations;
 }
 
 const START_LIMIT_MS = 60_000;
@@ -120,7 +124,7 @@ export class SimulatedCluster {
       this.record.doc('presence', name) !== undefined && this.record.doc('node-status', name)?.domains.state === (initial === 'ready' ? 'ready' : 'flushed');
     await this.until(() => nodes.every(isUp), START_LIMIT_MS, 'all nodes are up');
     const api = await this.client('api');
-    for (const { vni, type, mtu } of this.#plan.networks) await this.done(api.network.create({ type, vni }, { description: `net${vni}`, mtu }));
+    for (const { vni, type, ...settings } of this.#plan.networks) await this.done(api.network.create({ type, vni }, { description: `net${vni}`, ...settings }));
     for (const vm of this.#plan.vms) await this.done(this.prepare(api, vm));
     const running = this.#plan.vms.filter((vm) => vm.running);
     await this.until(() => running.every((vm) => this.nodeRunning(vm.name) !== undefined && this.phaseOf(vm.name) === 'running'), START_LIMIT_MS, 'all VMs run');
@@ -164,7 +168,7 @@ export class SimulatedCluster {
     const never = new AbortController().signal;
     await store.start(never);
     await mirror.start(never);
-    return { mirror, vm: vmOperations(context), node: nodeOperations(context), network: networkOperations(context) };
+    return { mirror, vm: vmOperations(context), node: nodeOperations(context), network: networkOperations(context), acl: networkAclOperations(context), reservation: dhcpReservationOperations(context) };
   }
 
   /** Virtual time passes until `work` has ended. */

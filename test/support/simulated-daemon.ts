@@ -3,6 +3,7 @@ import type { Logger } from '../../common/log.ts';
 import { LogTail } from '../../common/log-tail.ts';
 import type { Store } from '../../common/store/store.ts';
 import { composeNode, type NodeDaemon } from '../../node-daemon/compose.ts';
+import type { ServerParts } from '../../node-daemon/compose-servers.ts';
 import { nodeConfig } from '../../node-daemon/config.ts';
 import type { AddressDriver } from '../../node-daemon/drivers/address.ts';
 import type { ApiService } from '../../node-daemon/drivers/api-service.ts';
@@ -18,6 +19,8 @@ export interface DaemonParts {
   hypervisor: Hypervisor;
   links: LinkDriver;
   firewall: Firewall;
+  servers: ServerParts;
+  addresses: AddressDriver;
   clock: Clock;
   log: Logger;
   host: SimulatedHost;
@@ -29,7 +32,7 @@ export interface DaemonParts {
 }
 
 /** The hosts' own networks in the simulator. */
-export const NETWORKING = { cluster: { device: 'eth0', floating_address: '10.0.0.100/24' }, bridge_device: 'eth1' };
+export const NETWORKING = { cluster: { device: 'eth0', floating_address: '10.0.0.100/24' }, upstream: { device: 'eth2' }, bridge_device: 'eth1' };
 
 /** What `ip` takes, and what the API takes until it answers. */
 const ADDRESS_MS = 3;
@@ -37,7 +40,7 @@ const API_START_MS = 1_500;
 
 /** The whole daemon, as node-daemon/main.ts puts it together, over a simulated host. */
 export function composeDaemon(parts: DaemonParts): NodeDaemon {
-  const { store, hypervisor, links, firewall, clock, log, host, instance, random } = parts;
+  const { store, hypervisor, links, firewall, servers, addresses, clock, log, host, instance, random } = parts;
   const config = nodeConfig.parse({
     node: host.name,
     address: addressOf(host.name),
@@ -48,10 +51,10 @@ export function composeDaemon(parts: DaemonParts): NodeDaemon {
     flush: { parallel: parts.parallel },
     placement: { reserve_mib: 0 },
   });
-  const driver = { addresses: addressesOf(host, clock), apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
+  const driver = { addresses, apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
   // Nobody writes into it: what the daemon logs is recorded by the simulator.
   const logTail = new LogTail(config.log_lines_max);
-  return composeNode(config, { store, hypervisor, links, firewall, clock, log, logTail, jitter: random, instance, ...driver });
+  return composeNode(config, { store, hypervisor, links, firewall, servers, clock, log, logTail, jitter: random, instance, ...driver });
 }
 
 /** On the cluster network, by the number in the host's name. */

@@ -14,6 +14,9 @@ export type FaultKind = 'kill-before' | 'kill-during' | 'kill-after' | 'lose-don
 /** Half a second: a migration is in its passes then, a start has ended. */
 const DURING_MS = 500;
 
+/** Changes of servers, files and addresses take a few milliseconds: this is between two steps of a server's start. */
+const DURING_SERVING_MS = 2.5;
+
 /** Longer than a session lives. */
 const PARTITION_MS = 15_000;
 
@@ -70,7 +73,7 @@ export class FaultPoints {
         kill();
         return never();
       case 'kill-during':
-        clock.after(this.#deps.duringMs ?? DURING_MS, kill);
+        clock.after(this.#deps.duringMs ?? (/^(dhcp|dns|addresses|firewall)\./u.test(name) ? DURING_SERVING_MS : DURING_MS), kill);
         return call();
       case 'kill-after':
         await Promise.allSettled([call()]);

@@ -46,6 +46,11 @@ export class SimulatedFirewall implements Firewall {
     for (const listener of this.#listeners) listener();
   }
 
+  /** The host booted. */
+  reset(): void {
+    this.#tables = new Map();
+  }
+
   /** Rules of a chain; undefined when there is no such chain. */
   rulesOf(family: FirewallFamily, chain: string): readonly string[] | undefined {
     return this.#tables.get(family)?.chains.get(chain);

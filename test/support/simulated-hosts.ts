@@ -5,6 +5,8 @@ import { AppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import { markDomain } from '../../node-daemon/drivers/domain-mark.ts';
 import type { Domain, DomainState, ShutoffReason } from '../../node-daemon/drivers/hypervisor.ts';
+import { SimulatedDhcpHost } from './simulated-dhcp-servers.ts';
+import { SimulatedDnsHost } from './simulated-dns-server.ts';
 import { SimulatedFirewall } from './simulated-firewall.ts';
 import { SimulatedLinks } from './simulated-links.ts';
 import type { SimulatedMigration } from './simulated-migration.ts';
@@ -60,6 +62,8 @@ export interface HostsListener {
   /** Told at once, in the middle of the change. */
   guest?(host: SimulatedHost, uuid: VmId, from: string, to: string): void;
   address?(host: SimulatedHost, cidr: string, held: boolean): void;
+  /** `server` is `dhcp` with the VNI, or `dns`. */
+  server?(host: SimulatedHost, server: string, what: 'started' | 'reloaded' | 'ended'): void;
 }
 
 /** Libvirt tells its events a moment later. */
@@ -121,6 +125,8 @@ export class SimulatedHost {
   readonly addresses = new Set<string>();
   readonly links: SimulatedLinks;
   readonly firewall = new SimulatedFirewall();
+  readonly dhcp: SimulatedDhcpHost;
+  readonly dns: SimulatedDnsHost;
   readonly domains = new Map<VmId, SimulatedDomain>();
   readonly migrations = new Map<VmId, SimulatedMigration>();
   /** Names of each guest's tap devices. */
@@ -131,6 +137,11 @@ export class SimulatedHost {
   constructor(hosts: SimulatedHosts, name: string, size: { memoryMib: number; load?: number }) {
     this.hosts = hosts;
     this.links = new SimulatedLinks(hosts.clock);
+    this.links.onRemoved = (link) => this.#dropAddresses(link);
+    this.dhcp = new SimulatedDhcpHost(hosts.clock);
+    this.dhcp.onChange = (vni, what) => this.#tellServer(`dhcp ${vni}`, what);
+    this.dns = new SimulatedDnsHost(hosts.clock);
+    this.dns.onChange = (what) => this.#tellServer('dns', what);
     this.name = name;
     this.memoryMib = size.memoryMib;
     this.load = size.load ?? 0;
@@ -147,6 +158,7 @@ export class SimulatedHost {
     if (held) this.addresses.add(address);
     else this.addresses.delete(address);
     for (const listener of this.hosts.listeners) listener.address?.(this, address, held);
+    this.links.addressChanged(address.split(' ')[0] ?? '');
   }
 
   /** Definition and guest in one; as libvirt, it goes on when nobody waits for the answer. */
@@ -230,6 +242,9 @@ export class SimulatedHost {
     for (const address of [...this.addresses]) this.setAddress(address, false);
     this.apiRuns = false;
     this.links.reset();
+    this.firewall.reset();
+    this.dhcp.reset();
+    this.dns.kill();
     for (const host of this.hosts.all()) for (const migration of [...host.migrations.values()]) migration.hostLost(this);
     this.#tell({ connection: 'lost' });
   }
@@ -252,6 +267,15 @@ export class SimulatedHost {
 
   after(delayMs: number): Promise<void> {
     return new Promise((resolve) => void this.hosts.clock.after(delayMs, resolve));
+  }
+
+  /** With a link its addresses go. */
+  #dropAddresses(link: string): void {
+    for (const address of [...this.addresses]) if (address.startsWith(`${link} `)) this.setAddress(address, false);
+  }
+
+  #tellServer(server: string, what: 'started' | 'reloaded' | 'ended'): void {
+    for (const listener of this.hosts.listeners) listener.server?.(this, server, what);
   }
 
   #changed(uuid: VmId, from: string): void {

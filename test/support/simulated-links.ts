@@ -23,6 +23,11 @@ export class SimulatedLinks {
   bridgesFiltered = true;
   /** Changes so far. */
   changes = 0;
+  /** Told at once, in the middle of the change: what was on the link goes with it. */
+  onRemoved: (name: string) => void = () => undefined;
+  /** The kernel's numbers of the devices; a new device of the same name has another. */
+  readonly #indexes = new Map<string, number>();
+  #lastIndex = 0;
   readonly #clock: Clock;
 
   constructor(clock: Clock, devices: Readonly<Record<string, number>> = { eth0: 1_550, eth1: 1_500 }) {
@@ -33,13 +38,26 @@ export class SimulatedLinks {
   put(link: Partial<HostLink> & Pick<HostLink, 'name'>): void {
     const plain: HostLink = { name: link.name, kind: undefined, ours: false, up: false, mtu: 1_500, mac: undefined, master: undefined, ipv6: true, vxlan: undefined, vlan: undefined, bridge: undefined };
     this.links.set(link.name, { ...plain, ...link });
+    this.#lastIndex += 1;
+    this.#indexes.set(link.name, this.#lastIndex);
     this.#tell(link.name);
+  }
+
+  indexOf(name: string): number | undefined {
+    return this.#indexes.get(name);
+  }
+
+  /** One of its addresses has changed. */
+  addressChanged(name: string): void {
+    this.#tell(name);
   }
 
   /** With everything that hangs on it, as the kernel does it. */
   remove(name: string): void {
     if (!this.links.delete(name)) return;
     this.fdb.delete(name);
+    this.#indexes.delete(name);
+    this.onRemoved(name);
     this.#tell(name);
     for (const link of [...this.links.values()]) {
       if (link.master === name) this.change(link.name, { master: undefined });

@@ -1,10 +1,29 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import { bridgeName, tapName, vlanName, vniOfLink, vxlanName } from '../../common/domain/network.ts';
 import type { NetworkSpec } from '../../common/schema/network.ts';
 import type { VmSpec } from '../../common/schema/vm.ts';
 import { addressOf } from './simulated-daemon.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
 import type { SimulationRecord } from './simulated-record.ts';
+import { firewallFaults, servingFaults } from './simulated-serving-faults.ts';
+
+/** What a plan or a script says of a network, as the API's routes pass it on. */
+export const networkSettings = z.strictObject({
+  mtu: z.number().optional(),
+  domain: z.string().optional(),
+  ip4Network: z.string().nullable().optional(),
+  ip4Gateway: z.string().nullable().optional(),
+  dhcp4: z.boolean().optional(),
+  dhcp4Start: z.string().nullable().optional(),
+  dhcp4End: z.string().nullable().optional(),
+  ip6Network: z.string().nullable().optional(),
+  ip6Gateway: z.string().nullable().optional(),
+  nat: z.boolean().optional(),
+  antiSpoofing: z.boolean().optional(),
+});
+
+export const networkPlan = z.strictObject({ vni: z.number(), type: z.enum(['managed', 'bridged']).default('managed'), ...networkSettings.shape });
 
 export interface NetworksView {
   readonly record: SimulationRecord;
@@ -22,7 +41,8 @@ export function macOf(vmName: string, at: number): string {
 /** What the hosts' links lack or have too much, by a look of its own at the documents; empty when all is well. */
 export function networkFaults(view: NetworksView): string[] {
   const networks = view.record.all('network');
-  return view.hosts.flatMap((host) => [...networks.flatMap((network) => faultsOf(view, host, network)), ...leftovers(host, networks)].map((fault) => `${host.name}: ${fault}`));
+  const faultsOn = (host: SimulatedHost): string[] => [...networks.flatMap((network) => faultsOf(view, host, network)), ...leftovers(host, networks), ...servingFaults(view.record, host)];
+  return view.hosts.flatMap((host) => faultsOn(host).map((fault) => `${host.name}: ${fault}`));
 }
 
 function faultsOf(view: NetworksView, host: SimulatedHost, network: NetworkSpec): string[] {
@@ -35,7 +55,7 @@ function faultsOf(view: NetworksView, host: SimulatedHost, network: NetworkSpec)
   if (uplink?.ours !== true || !uplink.up || uplink.master !== bridge?.name) faults.push(`network ${network.vni} is not connected`);
   const status = view.record.doc('network-status', host.name)?.networks.find((one) => one.vni === network.vni);
   if (status === undefined || status.appliedVersion === null || status.error !== null) faults.push(`network ${network.vni} is reported as ${JSON.stringify(status)}`);
-  return network.type === 'managed' ? [...faults, ...forwardingFaults(view, host, network)] : faults;
+  return network.type === 'managed' ? [...faults, ...forwardingFaults(view, host, network), ...firewallFaults(view.record, host, network)] : faults;
 }
 
 function forwardingFaults(view: NetworksView, host: SimulatedHost, network: NetworkSpec): string[] {

@@ -7,6 +7,7 @@ import { addressesOf, composeDaemon, NETWORKING } from './simulated-daemon.ts';
 import { FaultPoints, FaultStore, MortalClock, withFaults } from './simulated-faults.ts';
 import type { SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedHypervisor } from './simulated-hypervisor.ts';
+import { addressesWithFaults, endServers, simulatedServing, type SimulatedServing } from './simulated-servers.ts';
 import { SimulatedLinkDriver, withLinkFaults } from './simulated-links.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -32,6 +33,7 @@ interface Life {
   clock: MortalClock;
   hypervisor: SimulatedHypervisor;
   links: SimulatedLinkDriver;
+  serving: SimulatedServing;
   store: FaultStore;
   ending: AbortController;
 }
@@ -73,8 +75,12 @@ export class SimulatedNode {
     const store = new FaultStore(new MemoryStore({ zookeeper, clock, name: host.name }), this.points);
     this.#lives += 1;
     const instance = `${host.name}-${this.#lives}`;
-    const daemon = composeDaemon({ store, hypervisor: withFaults(hypervisor, this.points), links: withLinkFaults(links, this.points), firewall: host.firewall, clock, log, host, instance, random, initial, coordinators, parallel });
-    const life: Life = { daemon, clock, hypervisor, links, store, ending: new AbortController() };
+    const serving = simulatedServing(host, clock, this.points);
+    const { firewall, servers } = serving;
+    const addresses = addressesWithFaults(addressesOf(host, clock), this.points);
+    const faulty = { hypervisor: withFaults(hypervisor, this.points), links: withLinkFaults(links, this.points) };
+    const daemon = composeDaemon({ store, ...faulty, firewall, servers, addresses, clock, log, host, instance, random, initial, coordinators, parallel });
+    const life: Life = { daemon, clock, hypervisor, links, serving, store, ending: new AbortController() };
     this.#life = life;
     daemon.start(life.ending.signal).catch((error: unknown) => {
       log.warn({ node: host.name, error: String(error) }, 'daemon could not start');
@@ -91,9 +97,15 @@ export class SimulatedNode {
     this.#deps.zookeeper.crash(this.host.name);
     life.hypervisor.kill();
     life.links.kill();
+    life.serving.silence();
+    this.#release();
+  }
+
+  /** As the unit's ExecStopPost does after each end of the daemon. */
+  #release(): void {
     const { clock, log } = this.#deps;
-    // As the unit's ExecStopPost does after each end of the daemon.
-    clock.after(RELEASE_MS, () => void releaseHost({ networking: { ...NETWORKING } }, { addresses: addressesOf(this.host, clock), endServers: async () => undefined, log }));
+    const deps = { addresses: addressesOf(this.host, clock), endServers: async () => endServers(this.host), log };
+    clock.after(RELEASE_MS, () => void releaseHost({ networking: { ...NETWORKING } }, deps));
   }
 
   killAndRestart(): void {
@@ -106,7 +118,9 @@ export class SimulatedNode {
     const life = this.#life;
     if (life === undefined) return;
     await life.daemon.stop();
-    if (this.#life === life) this.#life = undefined;
+    if (this.#life !== life) return;
+    this.#life = undefined;
+    this.#release();
   }
 
   cutLinks(): void {

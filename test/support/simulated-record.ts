@@ -7,7 +7,7 @@ import type { SimulatedHost, SimulatedHosts } from './simulated-hosts.ts';
 /** One thing that happened, of a kind that tests compare. */
 export const simulationEvent = z.strictObject({
   atMs: z.number().optional(),
-  event: z.enum(['guest', 'owner', 'phase', 'place', 'domains', 'coordinator', 'lease', 'presence', 'address', 'answer', 'task', 'migration', 'vm', 'name', 'power']),
+  event: z.enum(['guest', 'owner', 'phase', 'place', 'domains', 'coordinator', 'lease', 'presence', 'address', 'answer', 'task', 'migration', 'vm', 'name', 'power', 'server', 'dhcp-lease']),
   node: z.string().optional(),
   id: z.string().optional(),
   from: z.string().nullable().optional(),
@@ -15,7 +15,7 @@ export const simulationEvent = z.strictObject({
 });
 export type SimulationEvent = z.infer<typeof simulationEvent>;
 
-const FOLLOWED = ['vm', 'vm-status', 'vm-name', 'node', 'node-status', 'presence', 'lease', 'task', 'network', 'network-status'] as const satisfies readonly Kind[];
+const FOLLOWED = ['vm', 'vm-status', 'vm-name', 'node', 'node-status', 'presence', 'lease', 'task', 'network', 'network-status', 'network-acl', 'dhcp-reservation', 'dhcp-lease'] as const satisfies readonly Kind[];
 type Followed = (typeof FOLLOWED)[number];
 
 /** A start or a move that is taken back ends within this. */
@@ -45,6 +45,7 @@ export class SimulationRecord {
     deps.hosts.listeners.add({
       guest: (host, uuid, from, to) => this.#onGuest(host, uuid, from, to),
       address: (host, cidr, held) => this.#onAddress(host, cidr, held),
+      server: (host, id, what) => this.add({ event: 'server', node: host.name, id, to: what }),
     });
   }
 
@@ -133,9 +134,13 @@ export class SimulationRecord {
         return this.#differs({ event: 'lease', id }, (before as Doc<'lease'> | undefined)?.node, (after as Doc<'lease'> | undefined)?.node);
       case 'task':
         return this.#differs({ event: 'task', id }, (before as Doc<'task'> | undefined)?.state, (after as Doc<'task'> | undefined)?.state);
+      case 'dhcp-lease':
+        return this.#differs({ event: 'dhcp-lease', id }, leased(before as Doc<'dhcp-lease'> | undefined), leased(after as Doc<'dhcp-lease'> | undefined));
       case 'node':
       case 'network':
       case 'network-status':
+      case 'network-acl':
+      case 'dhcp-reservation':
         return;
     }
   }
@@ -213,6 +218,11 @@ export class SimulationRecord {
 export function runs(host: SimulatedHost, uuid: string): boolean {
   const domain = [...host.domains.values()].find((candidate) => candidate.uuid === uuid);
   return domain !== undefined && domain.ours && !domain.incoming && (domain.state === 'running' || domain.state === 'shutting-down');
+}
+
+/** The addresses that are given out. */
+function leased(leases: Doc<'dhcp-lease'> | undefined): string | undefined {
+  return leases === undefined ? undefined : [...leases.ip4, ...leases.ip6].map(({ address }) => address).join();
 }
 
 function there(doc: unknown, word: string): string | undefined {
