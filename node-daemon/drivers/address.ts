@@ -1,11 +1,10 @@
 import { isIPv6 } from 'node:net';
-import { z } from 'zod';
 import { canonicalCidr } from '../../common/domain/addressing.ts';
 import { AppError, describeError, isAppError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Command, Run } from '../../common/process.ts';
+import { parseAddressedDevices } from './ip-address-text.ts';
 import { batchFailures } from './ip-link-text.ts';
-import { LINK_GROUP } from './link.ts';
 
 /** Netlink through `ip` answers in milliseconds; it waits for the kernel's lock at most. */
 const IP_TIMEOUT_MS = 5_000;
@@ -45,36 +44,6 @@ export interface AddressDriver {
   route(signal?: AbortSignal): Promise<void>;
 }
 
-const listing = z.array(
-  z.looseObject({
-    ifname: z.string().optional(),
-    group: z.string().optional(),
-    addr_info: z.array(z.looseObject({ local: z.string(), prefixlen: z.int() })).optional(),
-  }),
-);
-
-/**
- * Addresses in the output of `ip -json address show`.
- * @throws AppError 'component' for anything else.
- */
-export function parseAddresses(text: string): ListedAddress[] {
-  const parsed = listing.safeParse(parseJson(text));
-  if (!parsed.success) throw new AppError('component', 'ip printed something unexpected', { text: text.slice(0, 200) }, { cause: parsed.error });
-  return parsed.data.flatMap(({ ifname, group, addr_info }) =>
-    ifname === undefined ? [] : (addr_info ?? []).map((entry) => ({ device: ifname, cidr: `${entry.local}/${entry.prefixlen}`, onOurs: group === String(LINK_GROUP) })),
-  );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
 /**
  * Addresses by `ip` (iproute2). IPv4 is announced by gratuitous ARP (`arping -U`, iputils); IPv6 by the kernel's own
  * unsolicited neighbour advertisement, which it sends at once when the device has ndisc_notify=1 and accept_dad=0
@@ -111,7 +80,8 @@ export class IpAddressDriver implements AddressDriver {
   }
 
   async list(signal?: AbortSignal): Promise<readonly ListedAddress[]> {
-    return parseAddresses(await this.#call(['ip', '-json', 'address', 'show'], signal));
+    const devices = parseAddressedDevices(await this.#call(['ip', '-json', 'address', 'show'], signal));
+    return devices.flatMap(({ name, ours, addresses }) => addresses.map(({ address, prefixLength }) => ({ device: name, cidr: `${address}/${prefixLength}`, onOurs: ours })));
   }
 
   async route(signal?: AbortSignal): Promise<void> {

@@ -1,7 +1,6 @@
-import { z } from 'zod';
 import { bridgeName } from '../../common/domain/network.ts';
-import { AppError } from '../../common/errors.ts';
 import type { Run } from '../../common/process.ts';
+import { parseAddressedDevices, type AddressedDevice } from './ip-address-text.ts';
 
 /** Netlink through `ip` answers in milliseconds, also for a thousand devices. */
 const IP_TIMEOUT_MS = 5_000;
@@ -19,40 +18,6 @@ export interface BridgeFacts {
 export interface Bridges {
   /** @returns undefined when there is no such bridge. */
   look(vni: number, signal?: AbortSignal): Promise<BridgeFacts | undefined>;
-}
-
-const listing = z.array(
-  z.looseObject({
-    ifname: z.string().optional(),
-    ifindex: z.int().optional(),
-    mtu: z.int().optional(),
-    addr_info: z.array(z.looseObject({ local: z.string().optional() })).optional(),
-  }),
-);
-
-/**
- * The devices in the output of `ip -json address show`, by name.
- * @throws AppError 'component' for anything else.
- */
-export function parseDevices(text: string): ReadonlyMap<string, BridgeFacts> {
-  const parsed = listing.safeParse(parseJson(text));
-  if (!parsed.success) throw new AppError('component', 'ip printed something unexpected', { text: text.slice(0, 200) }, { cause: parsed.error });
-  const devices = new Map<string, BridgeFacts>();
-  for (const { ifname, ifindex, mtu, addr_info: addresses } of parsed.data) {
-    if (ifname === undefined || ifindex === undefined || mtu === undefined) continue;
-    devices.set(ifname, { name: ifname, index: ifindex, mtuBytes: mtu, addresses: (addresses ?? []).flatMap(({ local }) => local ?? []) });
-  }
-  return devices;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 /** Bridges by `ip` (iproute2). Those who ask at the same time share one listing, which begins after the last of them has asked. */
@@ -74,6 +39,10 @@ export class IpBridges implements Bridges {
     await Promise.resolve();
     this.#next = undefined;
     const { stdout } = await this.#run(['ip', '-json', 'address', 'show'], { timeoutMs: IP_TIMEOUT_MS });
-    return parseDevices(stdout);
+    return new Map(parseAddressedDevices(stdout).map((device) => [device.name, toBridge(device)]));
   }
+}
+
+function toBridge({ name, index, mtuBytes, addresses }: AddressedDevice): BridgeFacts {
+  return { name, index, mtuBytes, addresses: addresses.map(({ address }) => address) };
 }

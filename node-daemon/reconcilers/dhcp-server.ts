@@ -14,7 +14,7 @@ import type { DhcpServers } from '../drivers/dhcp-server.ts';
 import { textDigest } from '../drivers/text-digest.ts';
 import { losesLeases, parseLeaseFile, renderLeaseFile } from '../plans/dhcp-lease.ts';
 import { dhcpHostsFile, dhcpServerConfig, gatewayAddresses, needsDhcpServer } from '../plans/dhcp-server.ts';
-import type { PrimaryRole } from './primary-role.ts';
+import { ADOPTION_GRACE_MS, type PrimaryRole } from './primary-role.ts';
 
 /** Mark of a lease file that was compared with "there is no document". */
 const NO_DOCUMENT = 'none';
@@ -25,12 +25,6 @@ const READ_AGAIN_MS = 150;
 /** The bridge and its addresses come from others, in milliseconds, and most tell when they are done. */
 const BRIDGE_RECHECK_MS = 500;
 const NOT_THERE = 'DHCP waits: the bridge or its gateway address is not there';
-
-/**
- * How long the server of a daemon that ended may go on when its successor starts, in milliseconds: the role comes back within moments or
- * goes to another node. Meanwhile it serves nobody without the gateway's address on its bridge.
- */
-const ADOPTION_GRACE_MS = 10_000;
 
 export interface DhcpServerDeps {
   role: PrimaryRole;

@@ -10,13 +10,10 @@ import { Turns } from '../../common/turns.ts';
 import { textDigest } from '../drivers/text-digest.ts';
 import type { DnsContents, DnsServer } from '../drivers/dns-server.ts';
 import { dnsChange, dnsContents, dnsContentsFile, dnsServedBy, dnsServerConfig } from '../plans/dns-server.ts';
-import type { PrimaryRole } from './primary-role.ts';
+import { ADOPTION_GRACE_MS, type PrimaryRole } from './primary-role.ts';
 
 /** The one key of this reconciler. */
 export const DNS_KEY = 'dns';
-
-/** As the DHCP servers have it. */
-const ADOPTION_GRACE_MS = 10_000;
 
 /** How often the server is asked what it really holds, in milliseconds; between, what it was told counts. */
 const AUDIT_MS = 60_000;
