@@ -178,6 +178,38 @@ test('a wait ends when the mirror holds the version or the document is gone, and
   expect(waits).toEqual(['version 1', 'gone']);
 });
 
+test('an own write is there once it is acknowledged, and is told once', async () => {
+  const { clock, store, mirror, changes } = await aCluster(silentLogger, () => 5);
+  const starting = mirror.start(never);
+  await clock.advance(1_000);
+  await starting;
+  const reads = vi.spyOn(store, 'read');
+  let held: unknown[] = [];
+  const look = (): void => void (held = [...held, [mirror.get('vm', 'a')?.version, reads.mock.results.length]]);
+  void store.create('/spec/vm/a', { name: 'a', size: 1 }).then(look);
+  await clock.advance(1_000);
+  void store.update('/spec/vm/a', { name: 'a', size: 2 }, 0).then(look);
+  await clock.advance(1_000);
+  expect(held).toEqual([[0, 1], [1, 2]]);
+  expect(changes).toEqual(['vm/a', 'vm/a']);
+  expect(mirror.find('vm', 'a')).toHaveLength(1);
+});
+
+test('a document of our own that somebody changes later is read as ever', async () => {
+  const { clock, writer, store, mirror } = await aCluster(silentLogger, () => 5);
+  const starting = mirror.start(never);
+  await clock.advance(1_000);
+  await starting;
+  void store.create('/spec/vm/a', { name: 'a', size: 1 });
+  await clock.advance(1_000);
+  void writer.update('/spec/vm/a', { name: 'b', size: 2 }, 0);
+  await clock.advance(1_000);
+  expect(mirror.get('vm', 'a')).toMatchObject({ version: 1, doc: { name: 'b' } });
+  void writer.remove('/spec/vm/a', 1);
+  await clock.advance(1_000);
+  expect(mirror.get('vm', 'a')).toBeUndefined();
+});
+
 test('a wait that comes while the document is being read looks once more only if that read does not bring it', async () => {
   const { clock, zookeeper, writer, store, mirror } = await aCluster(silentLogger, () => 5);
   void writer.create('/spec/vm/a', { name: 'a', size: 1 });

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { AppError, describeError, isAppError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { nameOf, parentOf } from '../store/codec.ts';
-import type { SessionState, Store } from '../store/store.ts';
+import type { Entry, SessionState, Store } from '../store/store.ts';
 import { Collection } from './collection.ts';
 import { Fetcher } from './fetcher.ts';
 import type { DocOf, KindOf, MirrorEntry, ResourceTable } from './resource-table.ts';
@@ -56,6 +56,8 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   readonly #resting = new Map<string, { readonly timer: Timer; changed: boolean }>();
   /** Paths that somebody waits for and that were being read when he came: read again if that did not bring it. */
   readonly #lookedFor = new Set<string>();
+  /** Paths that were being read when an own write was acknowledged, and of which no later change was told: the read brings nothing new. */
+  readonly #overtaken = new Set<string>();
   /** For each call of `caughtUp` what it still waits for. */
   readonly #fences = new Set<Set<string>>();
   #loading: { resolve: () => void; reject: (error: AppError) => void } | undefined;
@@ -158,7 +160,8 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
    */
   async caughtUp(limit: WaitLimit): Promise<void> {
     const lists = [...this.#resting].filter(([, { changed }]) => changed).map(([root]) => root);
-    const fence = new Set([...this.#fetcher.pending(), ...lists]);
+    const reads = this.#fetcher.pending().filter((path) => !this.#overtaken.has(path));
+    const fence = new Set([...reads, ...lists]);
     const satisfied = (): boolean => fence.size === 0 && this.#staleSince === undefined;
     if (satisfied()) return;
     this.#fences.add(fence);
@@ -212,6 +215,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     this.#unlisten = this.#store.listen({
       document: (path) => this.#onDocument(path),
       children: (path) => this.#onChildren(path),
+      written: (entry) => this.#onWritten(entry),
       session: (state) => this.#onSession(state),
     });
     const loaded = new Promise<void>((resolve, reject) => {
@@ -271,6 +275,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     for (const { timer } of this.#resting.values()) timer.cancel();
     this.#resting.clear();
     this.#lookedFor.clear();
+    this.#overtaken.clear();
     for (const fence of this.#fences) fence.clear();
   }
 
@@ -278,6 +283,11 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     const path = collection.pathOf(id);
     const entry = await this.#store.read(path, { watch: 'existing' });
     if (this.#unlisten === undefined) return;
+    this.#take(kind, collection, id, entry);
+  }
+
+  #take(kind: K, collection: Collection, id: string, entry: Entry | undefined): void {
+    const path = collection.pathOf(id);
     const effect = collection.take(id, entry, (faults) => {
       this.#log.error({ path, faults }, 'document is not valid and is kept out');
     });
@@ -309,6 +319,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   }
 
   #ended(path: string): void {
+    this.#overtaken.delete(path);
     if (this.#lookedFor.delete(path) && this.#waiters.has(path)) {
       this.#fetcher.request(path);
       return;
@@ -333,6 +344,7 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
   }
 
   #onDocument(path: string): void {
+    this.#overtaken.delete(path);
     if (this.#byRoot.has(parentOf(path))) this.#fetcher.request(path);
   }
 
@@ -340,6 +352,20 @@ export class Mirror<T extends ResourceTable, K extends KindOf<T>> {
     const resting = this.#resting.get(path);
     if (resting !== undefined) resting.changed = true;
     else if (this.#byRoot.has(path)) this.#fetcher.request(path);
+  }
+
+  /** An own write is known at once. Answers come in the order of the requests, so none that comes later can be older. */
+  #onWritten(entry: Entry): void {
+    const found = this.#byRoot.get(parentOf(entry.path));
+    if (found === undefined) return;
+    const { kind, collection } = found;
+    const id = nameOf(entry.path);
+    const held = collection.documents.get(id);
+    if (held !== undefined && held.modifiedZxid >= entry.modifiedZxid) return;
+    this.#take(kind, collection, id, entry);
+    if (this.#fetcher.isInFlight(entry.path)) this.#overtaken.add(entry.path);
+    // The read of a new one leaves the watch on it.
+    else if (held === undefined) this.#fetcher.request(entry.path);
   }
 
   #of(kind: K): Collection {

@@ -97,13 +97,11 @@ export class MemoryStore implements Store {
     checkPath(path);
     const text = encodeValue(path, value);
     await this.#gate.whenConnected();
-    return this.#zookeeper.request(this.#client, {
-      write: true,
-      apply: (tree, session) => {
-        createParents(tree, path);
-        return toEntry(path, tree.create(path, text, options.ephemeral === true ? session : null));
-      },
-    });
+    const apply = (tree: MemoryTree, session: number): Entry => {
+      createParents(tree, path);
+      return toEntry(path, tree.create(path, text, options.ephemeral === true ? session : null));
+    };
+    return this.#gate.written(await this.#zookeeper.request(this.#client, { write: true, apply }));
   }
 
   async update(path: string, value: unknown, version: number): Promise<Entry> {
@@ -111,7 +109,7 @@ export class MemoryStore implements Store {
     checkVersion(path, version);
     const text = encodeValue(path, value);
     await this.#gate.whenConnected();
-    return this.#zookeeper.request(this.#client, { write: true, apply: (tree) => toEntry(path, tree.set(path, text, version)) });
+    return this.#gate.written(await this.#zookeeper.request(this.#client, { write: true, apply: (tree) => toEntry(path, tree.set(path, text, version)) }));
   }
 
   async remove(path: string, version: number): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { AppError } from '../errors.ts';
-import type { SessionState, StoreListener } from './store.ts';
+import type { Entry, SessionState, StoreListener } from './store.ts';
 
 /** Lets calls wait for the connection, for a bounded time, and tells the state to listeners. */
 export class SessionGate {
@@ -23,6 +23,12 @@ export class SessionGate {
 
   get listeners(): Iterable<StoreListener> {
     return [...this.#listeners];
+  }
+
+  /** Tells of a write that was acknowledged. @returns the entry. */
+  written(entry: Entry): Entry {
+    for (const listener of this.listeners) listener.written?.(entry);
+    return entry;
   }
 
   listen(listener: StoreListener): () => void {

@@ -20,12 +20,14 @@ export interface Entry {
  */
 export type SessionState = 'connected' | 'suspended' | 'expired';
 
-/** Hints to look, never data: a watch fires once, coalesces, and may be lost with the connection. */
+/** Watches are hints to look, never data: a watch fires once, coalesces, and may be lost with the connection. */
 export interface StoreListener {
   /** A watched document may have been created, changed or deleted. */
   document?(path: string): void;
   /** The children of a watched path may have changed. */
   children?(path: string): void;
+  /** A create or update of this very store was acknowledged; told before the call resolves, and after watches and answers that came before. */
+  written?(entry: Entry): void;
   session?(state: SessionState): void;
 }
 

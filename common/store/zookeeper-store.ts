@@ -110,12 +110,12 @@ export class ZooKeeperStore implements Store {
     const ephemeral = options.ephemeral === true;
     const client = await this.#connected();
     try {
-      return toEntry(path, decodeValue(text), await client.create(path, text, ephemeral));
+      return this.#gate.written(toEntry(path, decodeValue(text), await client.create(path, text, ephemeral)));
     } catch (error) {
       if (!isAppError(error, 'not-found')) throw error;
     }
     await createFolder(client, parentOf(path));
-    return toEntry(path, decodeValue(text), await client.create(path, text, ephemeral));
+    return this.#gate.written(toEntry(path, decodeValue(text), await client.create(path, text, ephemeral)));
   }
 
   async update(path: string, value: unknown, version: number): Promise<Entry> {
@@ -123,7 +123,7 @@ export class ZooKeeperStore implements Store {
     checkVersion(path, version);
     const text = encodeValue(path, value);
     const client = await this.#connected();
-    return toEntry(path, decodeValue(text), await client.set(path, text, version));
+    return this.#gate.written(toEntry(path, decodeValue(text), await client.set(path, text, version)));
   }
 
   async remove(path: string, version: number): Promise<void> {

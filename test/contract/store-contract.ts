@@ -160,6 +160,34 @@ export function describeStore(name: string, open: () => Promise<StoreHarness>): 
       await until(() => seen.length === 2, LIMIT_MS, 'the second watch');
     });
 
+    test('an own write is told with what it left before its call resolves; a refused one and that of another are not', async () => {
+      const [store, other] = [await aStore('a'), await aStore('b')];
+      const path = `${harness.root}/doc`;
+      const told: unknown[] = [];
+      store.listen({ written: (entry) => told.push(entry) });
+      const created = await store.create(path, { n: 1 });
+      expect(told).toEqual([created]);
+      await other.update(path, { n: 2 }, 0);
+      expect(await codeOf(store.update(path, { n: 3 }, 0))).toBe('conflict');
+      expect(told).toEqual([created]);
+      expect([created, await store.update(path, { n: 3 }, 1)]).toEqual(told);
+    });
+
+    test('whoever hears that its write is done has heard before of every watched change that came before', async () => {
+      const [store, other] = [await aStore('a'), await aStore('b')];
+      const [theirs, ours] = [`${harness.root}/theirs`, `${harness.root}/ours`];
+      await other.create(theirs, 0);
+      await store.create(ours, 0);
+      const told: string[] = [];
+      store.listen({ document: () => told.push('theirs'), written: () => told.push('ours') });
+      for (let version = 0; version < 50; version += 1) {
+        await store.read(theirs, { watch: true });
+        await other.update(theirs, version, version);
+        await store.update(ours, version, version);
+      }
+      expect(told).toEqual(Array.from({ length: 100 }, (_, at) => (at % 2 === 0 ? 'theirs' : 'ours')));
+    });
+
     test('a watch on a missing document fires when it is created, and one on existing documents only does not', async () => {
       const one = await aStore('a');
       const two = await aStore('b');
