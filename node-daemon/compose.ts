@@ -8,14 +8,14 @@ import { createMirror, type Mirror } from '../common/mirror/mirror.ts';
 import type { OperationContext } from '../common/operations/context.ts';
 import { nodeOperations } from '../common/operations/node.ts';
 import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
-import { settlePrimaryWish } from '../common/operations/primary-wish.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { Controller, type ControllerOptions, type KeySource } from '../common/reconcile/controller.ts';
-import type { NetworkSpec } from '../common/schema/network.ts';
 import { MIRRORED, RESOURCES, type MirroredKind } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { PVC_VERSION } from '../common/version.ts';
 import { composeNetworks, type NetworkParts, type NodeNetworks } from './compose-networks.ts';
+import { createPrimary, createPrimaryAddresses, createStatus, createVms } from './compose-roles.ts';
+import { composeStorage, type NodeStorage, type StorageParts } from './compose-storage.ts';
 import type { NodeConfig } from './config.ts';
 import type { AddressDriver } from './drivers/address.ts';
 import type { ApiService } from './drivers/api-service.ts';
@@ -25,19 +25,15 @@ import type { Hypervisor } from './drivers/hypervisor.ts';
 import { DomainsReconciler } from './reconcilers/domains.ts';
 import { mirrorChanges, whenFresh } from './reconcilers/key-sources.ts';
 import { NodeLogReporter } from './reconcilers/node-log.ts';
-import { NodeStatusReporter } from './reconcilers/node-status.ts';
+import type { NodeStatusReporter } from './reconcilers/node-status.ts';
 import { PresenceReconciler } from './reconcilers/presence.ts';
-import { floatingAddresses } from './plans/primary-addresses.ts';
-import { PrimaryAddresses } from './reconcilers/primary-addresses.ts';
 import { PrimaryLease } from './reconcilers/primary-lease.ts';
-import { PRIMARY_KEY, PrimaryReconciler, type PrimaryServer } from './reconcilers/primary.ts';
+import { PRIMARY_KEY, type PrimaryReconciler } from './reconcilers/primary.ts';
 import { coalesce, CONSOLE_INTERVAL_MS, VmConsoleReconciler } from './reconcilers/vm-console.ts';
-import type { VmNetworks } from './reconcilers/vm-networks.ts';
-import { VmReconciler } from './reconcilers/vm.ts';
-import { VmStatisticsReporter } from './reconcilers/vm-statistics.ts';
+import type { VmReconciler } from './reconcilers/vm.ts';
 
 /** The world outside of the daemon, real or simulated. */
-export interface NodeParts extends NetworkParts {
+export interface NodeParts extends NetworkParts, StorageParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
@@ -103,6 +99,7 @@ class Node implements NodeDaemon {
   readonly #lease: PrimaryLease;
   readonly #primary: PrimaryReconciler;
   readonly #networks: NodeNetworks;
+  readonly #storage: NodeStorage;
   readonly #vms: VmReconciler;
   readonly #controllers: { vm: Controller; domains: Controller; console: Controller; primary: Controller; presence: Controller };
   #registered = false;
@@ -125,6 +122,7 @@ class Node implements NodeDaemon {
     this.#lease = new PrimaryLease({ node: config.node, instance: parts.instance, store, clock, log, sessionTimeoutMs: config.zookeeper.session_timeout_s * 1_000 });
     const addresses = createPrimaryAddresses(config, parts, { mirror: this.#mirror, lease: this.#lease });
     this.#networks = composeNetworks(config, { parts, mirror: this.#mirror, addresses });
+    this.#storage = composeStorage(config, { parts, mirror: this.#mirror, context: this.#context });
     this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status, addresses, servers: this.#networks.servers });
     this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
     this.#controllers = {
@@ -153,6 +151,7 @@ class Node implements NodeDaemon {
     this.#controllers.primary.start();
     this.#registered = true;
     await this.#networks.start(signal);
+    await this.#storage.start(signal);
     await hypervisor.start(signal);
     for (const vm of await consoles.list()) this.#controllers.console.enqueue(vm);
     await this.#lookAtHost();
@@ -176,6 +175,7 @@ class Node implements NodeDaemon {
     void this.#status.stop();
     for (const controller of Object.values(this.#controllers)) void controller.stop();
     this.#networks.abandon();
+    this.#storage.abandon();
     void this.#vms.stop();
     void this.#audit.stop();
     this.#occupancy.stop();
@@ -199,7 +199,7 @@ class Node implements NodeDaemon {
     }
     const working = [primary, domains, vm, console, presence];
     const stopped = working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop()));
-    await Promise.all([...stopped, this.#part('the networks', () => this.#networks.stop())]);
+    await Promise.all([...stopped, this.#part('the networks', () => this.#networks.stop()), this.#part('the OSDs', () => this.#storage.stop())]);
     await this.#part('migrations', () => this.#vms.stop());
     await this.#part('libvirt', () => hypervisor.stop());
     await this.#part('consoles', () => consoles.stop());
@@ -333,65 +333,6 @@ class Node implements NodeDaemon {
     const sources = [mirrorChanges(this.#mirror, (kind, id) => (kind === 'presence' && id === node ? [node] : [])), sessions];
     return this.#controller({ name: 'presence', reconciler: this.#presence, sources, keys, workers: 1, resyncMs: PRESENCE_RESYNC_MS });
   }
-}
-
-function createStatus(config: NodeConfig, parts: NodeParts, mirror: ClusterMirrorImpl): NodeStatusReporter {
-  const { store, hypervisor, statistics, clock, log } = parts;
-  const figures = new VmStatisticsReporter({ node: config.node, store });
-  const world = { store, mirror, hypervisor, statistics, clock, log };
-  return new NodeStatusReporter({
-    ...world,
-    me: config.node,
-    pvcVersion: PVC_VERSION,
-    guests: (guests) => figures.report(guests),
-    keepaliveIntervalMs: config.keepalive_interval_s * 1_000,
-  });
-}
-
-function createPrimaryAddresses({ networking }: NodeConfig, { addresses, log }: NodeParts, own: { mirror: ClusterMirrorImpl; lease: PrimaryLease }): PrimaryAddresses {
-  const networks = (): NetworkSpec[] => (networking === undefined ? [] : Array.from(own.mirror.all('network').values(), ({ doc }) => doc));
-  return new PrimaryAddresses({ addresses, floating: floatingAddresses(networking), networks, isLeaseMine: () => own.lease.view() === 'mine', log });
-}
-
-interface PrimaryOwn {
-  context: OperationContext;
-  lease: PrimaryLease;
-  status: NodeStatusReporter;
-  addresses: PrimaryAddresses;
-  servers: readonly PrimaryServer[];
-}
-
-function createPrimary(config: NodeConfig, parts: NodeParts, own: PrimaryOwn): PrimaryReconciler {
-  return new PrimaryReconciler({
-    me: config.node,
-    coordinators: config.coordinators,
-    mirror: own.context.mirror,
-    lease: own.lease,
-    addresses: own.addresses,
-    servers: own.servers,
-    apiService: parts.apiService,
-    clock: parts.clock,
-    log: parts.log,
-    report: (state) => own.status.setCoordinator(state),
-    settleWish: (generation) => settlePrimaryWish(own.context, generation),
-  });
-}
-
-function createVms(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; networks: VmNetworks; enqueue: (uuid: VmId) => void }): VmReconciler {
-  return new VmReconciler({
-    me: config.node,
-    store: parts.store,
-    mirror: own.context.mirror,
-    hypervisor: parts.hypervisor,
-    operations: vmOperations(own.context),
-    networks: own.networks,
-    clock: parts.clock,
-    log: parts.log,
-    shutdownTimeoutMs: config.vm.shutdown_timeout_s * 1_000,
-    migrationTimeoutMs: config.migration.timeout_s * 1_000,
-    consoleDirectory: config.vm.console_directory,
-    enqueue: own.enqueue,
-  });
 }
 
 /** The only place where a node is put together. */

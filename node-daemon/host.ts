@@ -8,6 +8,7 @@ import { follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
 import { composeNode, type NodeDaemon } from './compose.ts';
 import type { ServerParts } from './compose-servers.ts';
+import { composeOsdHost } from './compose-storage.ts';
 import type { NodeConfig } from './config.ts';
 import { IpAddressDriver } from './drivers/address.ts';
 import { createApiService } from './drivers/api-service.ts';
@@ -42,6 +43,7 @@ export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger;
     links: new IpLinkDriver({ run, follow, clock, log }),
     firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),
     servers: composeServerParts(config, { clock, log }),
+    ...(config.enable_storage ? { osds: composeOsdHost(config, { run, clock, log }) } : {}),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),

@@ -95,13 +95,14 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   { name: 'api-main', prefixes: ['api/main.ts'], below: [...BASE, 'store', 'api-compose', 'api-config'] },
   {
     name: 'api-compose',
-    prefixes: ['api/compose.ts'],
-    below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-routes', 'api-edge'],
+    prefixes: ['api/compose.ts', 'api/compose-storage.ts'],
+    below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-storage', 'api-routes', 'api-edge'],
   },
   { name: 'api-config', prefixes: ['api/config.ts'], below: [...BASE, 'schema'] },
   { name: 'api-cluster', prefixes: ['api/cluster.ts'], below: [...MODEL, 'store', 'mirror', 'operations'] },
-  { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'mirror', 'api-cluster'] },
-  { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-edge'] },
+  { name: 'api-storage', prefixes: ['api/storage/'], below: [...MODEL, 'rados'] },
+  { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'mirror', 'api-cluster', 'api-storage'] },
+  { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-storage', 'api-edge'] },
   { name: 'node-main', prefixes: ['node-daemon/main.ts'], below: [...BASE, 'store', 'node-compose', 'node-config'] },
   { name: 'node-config', prefixes: ['node-daemon/config.ts'], below: [...BASE, 'schema'] },
   { name: 'drivers', prefixes: ['node-daemon/drivers/'], below: [...MODEL, 'libvirt', 'rados', 'node-config'] },
@@ -113,7 +114,7 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   },
   {
     name: 'node-compose',
-    prefixes: ['node-daemon/compose.ts', 'node-daemon/compose-networks.ts', 'node-daemon/compose-servers.ts', 'node-daemon/host.ts', 'node-daemon/release.ts'],
+    prefixes: ['node-daemon/compose', 'node-daemon/host.ts', 'node-daemon/release.ts'],
     below: [...MODEL, 'store', 'mirror', 'operations', 'reconcile', 'libvirt', 'rados', 'node-config', 'drivers', 'plans', 'reconcilers'],
   },
 ];
