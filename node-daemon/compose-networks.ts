@@ -169,21 +169,22 @@ class Networks implements NodeNetworks {
     return this.#controller({ name: 'firewall', reconciler, sources, keys, workers: 1 });
   }
 
-  /** A bridge that comes up gets its gateway; a gateway that somebody removes comes back with the sweep. */
+  /** A bridge that comes up gets its gateway; an address of the primary that somebody takes off is put back by the kernel's event. */
   #gatewayController(): Controller {
     const { mirror, parts, addresses } = this.#deps;
     const keys = (): readonly string[] => [GATEWAY_KEY];
-    const bridges: KeySource = (enqueue) => {
+    const devices: KeySource = (enqueue) => {
       const notify = coalesce(parts.clock, LINK_EVENT_INTERVAL_MS, enqueue);
       const look = (): void => void (addresses.isMine() && notify(GATEWAY_KEY));
-      const unlisten = parts.links.listen({ link: (link) => (vniOfBridge(link) === undefined ? undefined : look()), missed: look });
+      const matters = (link: string): boolean => vniOfBridge(link) !== undefined || addresses.isFloatingOn(link);
+      const unlisten = parts.links.listen({ link: (link) => (matters(link) ? look() : undefined), missed: look });
       return () => {
         unlisten();
         notify.stop();
       };
     };
     const role: KeySource = (enqueue) => addresses.onChange(() => enqueue(GATEWAY_KEY));
-    const sources = [mirrorChanges(mirror, (kind) => addresses.keysOf(kind)), whenFresh(mirror, keys), bridges, role];
+    const sources = [mirrorChanges(mirror, (kind) => addresses.keysOf(kind)), whenFresh(mirror, keys), devices, role];
     return this.#controller({ name: 'gateway', reconciler: addresses, sources, keys, workers: 1 });
   }
 

@@ -57,6 +57,11 @@ export class PrimaryAddresses implements Reconciler, PrimaryRole {
     return kind === 'network' && this.#taken ? [GATEWAY_KEY] : [];
   }
 
+  /** Whether a floating address belongs on this device. */
+  isFloatingOn(device: string): boolean {
+    return this.#deps.floating.some((address) => address.device === device);
+  }
+
   /** Stands for the addresses where the cluster has none: the order of taking over stays the same. */
   async where(signal: AbortSignal): Promise<AddressesHere> {
     const { addresses, floating } = this.#deps;
@@ -85,7 +90,7 @@ export class PrimaryAddresses implements Reconciler, PrimaryRole {
     });
   }
 
-  /** Brings the gateways in line with the networks while this node is primary. */
+  /** Brings the gateways in line with the networks, and the floating addresses back, while this node is primary. */
   async reconcile(_key: string, signal: AbortSignal): Promise<Outcome> {
     return this.#turns.take(undefined, async () => (this.isMine() && !(await this.#settle(signal)) ? MISSING : DONE));
   }
