@@ -33,6 +33,7 @@ export class ChildLink {
   readonly #onStuck: () => void;
   #stderr = '';
   #end: ChildEnd | undefined;
+  #isKilled = false;
   /** Resolves when the process is gone. */
   readonly ended: Promise<ChildEnd>;
 
@@ -57,7 +58,7 @@ export class ChildLink {
   }
 
   get isAlive(): boolean {
-    return this.#end === undefined;
+    return this.#end === undefined && !this.#isKilled;
   }
 
   get pid(): number | undefined {
@@ -67,7 +68,7 @@ export class ChildLink {
   /** @throws AppError of the call, or 'unavailable' or 'unknown-outcome' when the process ends first. */
   async request<Args, Result>(id: number, call: Call<Args, Result>, args: Args, options: { handle: number | undefined; signal: AbortSignal }): Promise<unknown> {
     const { handle, signal } = options;
-    if (this.#end !== undefined) throw new AppError('unavailable', 'the process that speaks to Ceph has ended', { call: call.name });
+    if (!this.isAlive) throw new AppError('unavailable', 'the process that speaks to Ceph has ended', { call: call.name });
     signal.throwIfAborted();
     return new Promise((resolveCall, reject) => {
       const onAbort = (): void => {
@@ -89,6 +90,7 @@ export class ChildLink {
 
   /** Ends the process at once, with whatever it does. */
   kill(): void {
+    this.#isKilled = true;
     if (this.#end === undefined) this.#process.kill('SIGKILL');
   }
 

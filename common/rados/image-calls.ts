@@ -70,6 +70,7 @@ const imageInfo = z.object({
 export type RbdImageInfo = z.infer<typeof imageInfo>;
 
 const listingParent = z.object({ poolId: z.number(), namespace: z.string(), imageId: z.string(), snapshotId: z.number() });
+const listingSnapshot = z.object({ id: z.number(), name: z.string(), sizeBytes: z.number() });
 const imageListing = z.object({
   name: z.string(),
   id: z.string(),
@@ -79,7 +80,8 @@ const imageListing = z.object({
   flags: z.array(z.string()),
   /** By numbers and ids, as it stands in the image. */
   parent: listingParent.optional(),
-  snapshotCount: z.number(),
+  /** All that stand in the image, those of the trash and of groups too, in the order in which they were taken. */
+  snapshots: z.array(listingSnapshot),
   createdAtMs: z.number(),
   accessedAtMs: z.number(),
   modifiedAtMs: z.number(),

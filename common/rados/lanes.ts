@@ -1,0 +1,127 @@
+import { AppError } from '../errors.ts';
+import type { Lane } from './call.ts';
+import type { CallRequest, FromWorker } from './message.ts';
+
+/** Threads of each lane, begun when they are first needed: about 6 MiB each. */
+export const THREADS: Readonly<Record<Lane, number>> = { mon: 2, command: 2, object: 4, image: 8, list: 2, stream: 4 };
+/** Calls that wait in one lane. */
+const QUEUE_MAX = 1_024;
+/** Threads whose call nobody waits for any more, in all lanes together. Beyond it something is broken for good. */
+const ABANDONED_MAX = 24;
+
+/** A thread that carries out one job at a time. */
+export interface Thread {
+  /** Begins the job; the thread answers through the callback that it was made with. */
+  post(job: Job): void;
+}
+
+export interface Job {
+  request: CallRequest;
+  /** Address of the handle that the call works on, 0 for none. */
+  handle: bigint;
+}
+
+export interface LanesOptions {
+  /** Starts a thread, which tells each answer to `onAnswer`. */
+  startThread(onAnswer: (answer: FromWorker) => void): Thread;
+  onAnswer(answer: FromWorker, request: CallRequest): void;
+  /** Too many calls hang. */
+  onStuck(): void;
+}
+
+interface Worker {
+  thread: Thread;
+  job: Job | undefined;
+  isAbandoned: boolean;
+}
+
+/** Gives jobs to threads: first come, first served within a lane, except that jobs of one key follow each other. */
+export class Lanes {
+  readonly #options: LanesOptions;
+  readonly #queues = new Map<Lane, Job[]>();
+  readonly #workers = new Map<Lane, Worker[]>();
+
+  constructor(options: LanesOptions) {
+    this.#options = options;
+  }
+
+  /** Jobs that wait or run, those that nobody waits for too. */
+  get jobCount(): number {
+    const waiting = [...this.#queues.values()].reduce((count, queue) => count + queue.length, 0);
+    return waiting + [...this.#workers.values()].flat().filter((worker) => worker.job !== undefined).length;
+  }
+
+  /** @throws AppError 'unavailable' when too many wait. */
+  submit(job: Job): void {
+    const { lane } = job.request;
+    const queue = this.#of(this.#queues, lane);
+    if (queue.length >= QUEUE_MAX) throw new AppError('unavailable', 'too many calls wait for Ceph', { call: job.request.call, queueMax: QUEUE_MAX });
+    queue.push(job);
+    this.#dispatch(lane);
+  }
+
+  /** Takes the job off the queue, or lets another thread do what comes after it. True when it had not begun. */
+  cancel(id: number): boolean {
+    for (const [lane, queue] of this.#queues) {
+      const at = queue.findIndex((job) => job.request.id === id);
+      if (at < 0) continue;
+      queue.splice(at, 1);
+      this.#dispatch(lane);
+      return true;
+    }
+    for (const [lane, workers] of this.#workers) {
+      const worker = workers.find((one) => one.job?.request.id === id);
+      if (worker === undefined) continue;
+      worker.isAbandoned = true;
+      this.#dispatch(lane);
+      const abandoned = [...this.#workers.values()].flat().filter((one) => one.isAbandoned).length;
+      if (abandoned > ABANDONED_MAX) this.#options.onStuck();
+    }
+    return false;
+  }
+
+  #dispatch(lane: Lane): void {
+    for (;;) {
+      const queue = this.#of(this.#queues, lane);
+      const at = queue.findIndex((job) => !this.#isBusy(lane, job.request.key));
+      const job = queue[at];
+      if (job === undefined) return;
+      const worker = this.#idle(lane);
+      if (worker === undefined) return;
+      queue.splice(at, 1);
+      worker.job = job;
+      worker.thread.post(job);
+    }
+  }
+
+  /** A key stays busy until its job has really ended, waited for or not. */
+  #isBusy(lane: Lane, key: string | undefined): boolean {
+    return key !== undefined && this.#of(this.#workers, lane).some((worker) => worker.job?.request.key === key);
+  }
+
+  #idle(lane: Lane): Worker | undefined {
+    const workers = this.#of(this.#workers, lane);
+    const idle = workers.find((worker) => worker.job === undefined);
+    if (idle !== undefined) return idle;
+    if (workers.filter((worker) => !worker.isAbandoned).length >= THREADS[lane]) return undefined;
+    const worker: Worker = { thread: this.#options.startThread((answer) => this.#answered(lane, worker, answer)), job: undefined, isAbandoned: false };
+    workers.push(worker);
+    return worker;
+  }
+
+  #answered(lane: Lane, worker: Worker, answer: FromWorker): void {
+    const { job } = worker;
+    worker.job = undefined;
+    worker.isAbandoned = false;
+    if (job !== undefined) this.#options.onAnswer(answer, job.request);
+    this.#dispatch(lane);
+  }
+
+  #of<T>(map: Map<Lane, T[]>, lane: Lane): T[] {
+    const known = map.get(lane);
+    if (known !== undefined) return known;
+    const made: T[] = [];
+    map.set(lane, made);
+    return made;
+  }
+}
