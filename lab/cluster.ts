@@ -4,11 +4,15 @@ import { systemClock } from '../common/clock.ts';
 import { AppError } from '../common/errors.ts';
 import { run } from '../common/process.ts';
 import { apiAnswers, apiUrl, waitForApi } from './api-client.ts';
+import { CEPH_KEYS_FILE } from './ceph-keys.ts';
+import { installCeph } from './ceph-install.ts';
+import { startCeph } from './ceph.ts';
 import { closeDoor, isOpen, openDoor } from './api-door.ts';
 import { installApp, labApp } from './app.ts';
 import { writeHostFiles, writeSshKeys } from './config-files.ts';
 import { guestImage } from './guest-image.ts';
 import { hostStatus, powerOff, powerOn, removeNamespace, type HostStatus } from './host.ts';
+import { detachLoopDevices } from './loop-device.ts';
 import { createSwitch, labNamespaces } from './network.ts';
 import { waitFor } from './processes.ts';
 import { DEFAULT_API_PORT, labHosts, newState, readState, withLock, writeState, type Accel, type LabHost, type LabPlace, type LabState } from './state.ts';
@@ -20,6 +24,8 @@ export interface UpOptions {
   apiPort?: number | undefined;
   /** Without the project's daemons. */
   bare?: boolean | undefined;
+  /** With Ceph; so is a new lab that is not told. */
+  storage?: boolean | undefined;
 }
 
 const DEFAULT_NODES = 3;
@@ -50,15 +56,15 @@ export async function up(place: LabPlace, options: UpOptions, say: Say, signal: 
 }
 
 function freshState(options: UpOptions): LabState {
-  const { nodes = DEFAULT_NODES, accel = 'tcg', apiPort = DEFAULT_API_PORT, bare = false } = options;
-  return newState({ nodes, accel, apiPort, bare });
+  const { nodes = DEFAULT_NODES, accel = 'tcg', apiPort = DEFAULT_API_PORT, bare = false, storage = true } = options;
+  return newState({ nodes, accel, apiPort, bare, storage });
 }
 
 function refuseOtherOptions(known: LabState, options: UpOptions, running: boolean): void {
-  const { nodes, accel, apiPort, bare } = known;
+  const { nodes, accel, apiPort, bare, storage } = known;
   const asked = { ...known, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) };
-  if (asked.nodes === nodes && asked.accel === accel && asked.apiPort === apiPort && asked.bare === bare) return;
-  throw new AppError('state', 'this lab was made with other options: take it down first', { nodes, accel, apiPort, bare, running });
+  if (asked.nodes === nodes && asked.accel === accel && asked.apiPort === apiPort && asked.bare === bare && asked.storage === storage) return;
+  throw new AppError('state', 'this lab was made with other options: take it down first', { nodes, accel, apiPort, bare, storage, running });
 }
 
 /** Running: the door and at least one host. */
@@ -78,14 +84,20 @@ async function bringUp(place: LabPlace, state: LabState, say: Say, signal: Abort
   for (const host of hosts) await writeHostFiles(place, state, host, app);
   await writeSshKeys(place, state);
   step('program, keys and configuration are in place');
+  if (state.storage) {
+    await installCeph(place, state);
+    step("Ceph's monitors and OSDs are on the hosts' disks");
+  }
   await createSwitch(place);
   await openDoor(place, state, app);
   await Promise.all(hosts.map((host) => powerOn(place, host, app, signal)));
   step(`${hosts.length} hosts are on: ${hosts.map((host) => `${host.name} ${host.address}`).join(', ')}`);
   await Promise.all(['zookeeper', 'libvirtd', 'sshd'].map((service) => waitForService(place, hosts, service, step, signal)));
-  if (state.bare) return;
-  await waitForApi(state, signal);
-  step(`all ${hosts.length} nodes run, and the API answers at ${apiUrl(state)}`);
+  const apiUp = async (): Promise<void> => {
+    await waitForApi(state, signal);
+    step(`all ${hosts.length} nodes run, and the API answers at ${apiUrl(state)}`);
+  };
+  await Promise.all([state.storage ? startCeph(place, state, step, signal) : undefined, state.bare ? undefined : apiUp()]);
 }
 
 const KVM_CHECK_TIMEOUT_MS = 30_000;
@@ -123,8 +135,9 @@ async function takeDown(place: LabPlace, options: { keepData: boolean }): Promis
   if (state !== undefined) await Promise.all(labHosts(place, state.nodes).map((host) => powerOff(place, host)));
   await closeDoor(place);
   for (const name of await labNamespaces(place)) await removeNamespace(name);
+  await detachLoopDevices(place);
   if (options.keepData) return;
-  for (const entry of ['hosts', 'app', 'lab.json', 'proxy.log', 'daemon_ed25519', 'daemon_ed25519.pub']) {
+  for (const entry of ['hosts', 'app', 'lab.json', 'proxy.log', 'daemon_ed25519', 'daemon_ed25519.pub', CEPH_KEYS_FILE, 'ceph-workshop']) {
     await rm(path.join(place.directory, entry), { recursive: true, force: true });
   }
 }

@@ -8,6 +8,8 @@ import { run } from '../common/process.ts';
 import { nodeConfig } from '../node-daemon/config.ts';
 import type { App } from './app.ts';
 import type { HostInitFile } from './host-init-file.ts';
+import { cephServices } from './ceph-config.ts';
+import { CEPH_MOUNTS } from './ceph-install.ts';
 import { CLUSTER_DEVICE, FLOATING_CIDR, UPSTREAM_DEVICE, UPSTREAM_FLOATING_CIDR } from './network.ts';
 import type { ServiceSpec } from './service.ts';
 import { readOptional, labHosts, type LabHost, type LabPlace, type LabState } from './state.ts';
@@ -24,9 +26,9 @@ const etc = (host: LabHost, file: string): string => path.join(host.folder, 'etc
 
 /**
  * What each host has of its own, over what the machine has there: [folder or file below the host's folder, where it appears].
- * A target that the machine does not have is left out. The place for /etc/ceph and /var/lib/ceph.
+ * A target that the machine does not have is left out.
  */
-const MOUNTS = [
+const MOUNTS: readonly (readonly [string, string])[] = [
   ['disk/etc-libvirt', '/etc/libvirt'],
   ['disk/var-lib-libvirt', '/var/lib/libvirt'],
   ['disk/var-cache-libvirt', '/var/cache/libvirt'],
@@ -34,15 +36,15 @@ const MOUNTS = [
   ['etc/hosts', '/etc/hosts'],
   ['etc/hostname', '/etc/hostname'],
   ['etc/shadow', '/etc/shadow'],
-] as const;
+];
 
 /** Writes all that the host finds on its disk when it boots. Data of an earlier boot stays. */
 export async function writeHostFiles(place: LabPlace, state: LabState, host: LabHost, app: App): Promise<void> {
   const folders = ['etc', 'log', 'zookeeper/data', 'disk/etc-libvirt', 'disk/var-lib-libvirt', 'disk/var-cache-libvirt', 'disk/var-log-libvirt/pvc'];
   for (const folder of folders) await mkdir(path.join(host.folder, folder), { recursive: true });
   const files: [string, string, number][] = [
-    ['mounts', `${MOUNTS.map(([source, target]) => `${path.join(host.folder, source)} ${target}`).join('\n')}\n`, 0o644],
-    ['init.json', JSON.stringify({ services: [...baseServices(host), ...(state.bare ? [] : ownServices(host, app))] } satisfies HostInitFile), 0o644],
+    ['mounts', `${[...MOUNTS, ...(state.storage ? CEPH_MOUNTS : [])].map(([source, target]) => `${path.join(host.folder, source)} ${target}`).join('\n')}\n`, 0o644],
+    ['init.json', JSON.stringify({ services: [...baseServices(host), ...(state.storage ? cephServices(place, state, host) : []), ...(state.bare ? [] : ownServices(host, app))] } satisfies HostInitFile), 0o644],
     ['etc/hosts', hostsFile(place, state), 0o644],
     ['etc/hostname', `${host.name}\n`, 0o644],
     // A locked root account (`!`) could not be logged in to even with a key; `*` has no password either.
@@ -185,6 +187,7 @@ function pvcdYaml(place: LabPlace, state: LabState, host: LabHost): string {
       bridge_device: UPSTREAM_DEVICE,
     },
     api_service: { kind: 'command', start: [labctl, 'start', 'pvc-api'], stop: [labctl, 'stop', 'pvc-api'] },
+    enable_storage: state.storage,
     initial_domain_state: 'ready',
     ssh: { private_key_file: etc(host, 'id_ed25519'), known_hosts_file: etc(host, 'known_hosts') },
   };
@@ -198,6 +201,7 @@ function apiYaml(place: LabPlace, state: LabState): string {
       debug: false,
       coordinators: zookeeperHosts(place, state),
       zookeeper_session_timeout_s: SESSION_TIMEOUT_S,
+      enable_storage: state.storage,
       api: {
         listen_address: '0.0.0.0',
         listen_port: API_PORT_INSIDE,

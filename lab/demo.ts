@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AppError } from '../common/errors.ts';
 import { apiUrl, callApi } from './api-client.ts';
 import { cachedImage } from './guest-image.ts';
+import { guestCeph } from './ceph-config.ts';
 import { guestXml } from './guest.ts';
 import { waitFor } from './processes.ts';
 import type { LabPlace, LabState } from './state.ts';
@@ -21,7 +22,7 @@ export async function demo(place: LabPlace, state: LabState, say: (text: string)
   say(`export PVC_API_URL=${apiUrl(state)} PVC_API_TOKEN=…   # npm run lab -- env`);
   await tour.forget();
   say('\n# define a VM');
-  const xml = guestXml(cachedImage(place.cache), { name: NAME, memoryMib: 128, accel: state.accel, networks: [], disks: [], monitors: [] });
+  const xml = guestXml(cachedImage(place.cache), { name: NAME, memoryMib: 128, accel: state.accel, networks: [], disks: [], ceph: guestCeph(place, state) });
   await tour.call('POST', '/api/v1/vm', { xml }, { xml: `"$(npm run -s lab -- guest-xml ${NAME})"` });
   say('\n# start it');
   await tour.call('POST', `/api/v1/vm/${NAME}/state`, { state: 'start' });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { newVmId } from '../common/ids.ts';
+import { CEPH_MONITOR_PORT } from './ceph-config.ts';
 import type { GuestImage } from './guest-image.ts';
 import type { Accel } from './state.ts';
 
@@ -11,13 +12,16 @@ export interface GuestOptions {
   networks: readonly number[];
   /** POOL/VOLUME; one disk each. */
   disks: readonly string[];
-  /** Addresses of the Ceph monitors; without disks of no use. */
-  monitors: readonly string[];
+  /** How disks are reached; without disks of no use. */
+  ceph: GuestCeph;
 }
 
-const CEPH_MONITOR_PORT = 3300;
-/** The libvirt secret that holds the Ceph key; the same on each host. */
-export const CEPH_SECRET_UUID = '5f0c2b1e-9a37-4d0e-8a6b-3f1d7c9e4b20';
+export interface GuestCeph {
+  /** Addresses. */
+  monitors: readonly string[];
+  /** Of libvirt's secret with the key; the same on each host. */
+  secretUuid: string;
+}
 
 /** Where a guest with a network card has a second shell, inside the host that runs it: a Unix socket, without echo and prompt. */
 export const shellSocket = (name: string): string => `/run/lab/guest-${name}.sock`;
@@ -43,7 +47,7 @@ export function guestXml(image: GuestImage, options: GuestOptions): string {
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
-${[...options.disks.map((disk, index) => diskXml(disk, index, options.monitors)), ...options.networks.map((vni) => networkXml(name, vni))].join('')}    <serial type='pty'>
+${[...options.disks.map((disk, index) => diskXml(disk, index, options.ceph)), ...options.networks.map((vni) => networkXml(name, vni))].join('')}    <serial type='pty'>
       <log file='/var/log/libvirt/pvc/${uuid}.log' append='on'/>
       <target port='0'/>
     </serial>
@@ -62,11 +66,11 @@ function shellXml(name: string): string {
 `;
 }
 
-function diskXml(disk: string, index: number, monitors: readonly string[]): string {
+function diskXml(disk: string, index: number, { monitors, secretUuid }: GuestCeph): string {
   const hosts = monitors.map((address) => `<host name='${address}' port='${CEPH_MONITOR_PORT}'/>`).join('');
   return `    <disk type='network' device='disk'>
       <driver name='qemu' type='raw' cache='writeback' discard='unmap'/>
-      <auth username='libvirt'><secret type='ceph' uuid='${CEPH_SECRET_UUID}'/></auth>
+      <auth username='libvirt'><secret type='ceph' uuid='${secretUuid}'/></auth>
       <source protocol='rbd' name='${disk}'>${hosts}</source>
       <target dev='vd${String.fromCharCode('a'.charCodeAt(0) + index)}' bus='virtio'/>
     </disk>

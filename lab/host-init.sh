@@ -12,7 +12,7 @@ umount -R -l /run/netns 2>/dev/null || true
 umount -R -l /sys
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755,size=64m tmpfs /run
-mkdir -p /run/lock /run/libvirt /run/sshd /run/pvc /run/lab
+mkdir -p /run/lock /run/libvirt /run/sshd /run/pvc /run/lab /run/ceph
 while read -r source target; do
   if [ -e "$target" ]; then mount --bind "$source" "$target"; fi
 done <"$folder/mounts"

@@ -130,7 +130,7 @@ export async function hostStatus(place: LabPlace, host: LabHost): Promise<HostSt
 }
 
 /** The command as it has to be run from outside to run inside the host. */
-async function insideCommand(host: LabHost, command: readonly string[]): Promise<Command> {
+export async function insideCommand(host: LabHost, command: readonly string[]): Promise<Command> {
   const { init } = await requirePower(host);
   const enter = ['--target', String(init.pid), '--mount', '--uts', '--ipc', '--net', '--pid', '--'];
   return ['nsenter', ...enter, 'env', 'PATH=/run/lab:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...command];

@@ -1,9 +1,11 @@
 /** The lab's command line; `npm run lab -- COMMAND`. */
 import { rm } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { describeError, isAppError } from '../common/errors.ts';
+import { AppError, describeError, isAppError } from '../common/errors.ts';
 import { apiUrl } from './api-client.ts';
 import { labApp } from './app.ts';
+import { guestCeph } from './ceph-config.ts';
+import { cephHealth } from './ceph.ts';
 import { down, labStatus, requireState, up, type UpOptions } from './cluster.ts';
 import { demo } from './demo.ts';
 import { cachedImage } from './guest-image.ts';
@@ -11,7 +13,7 @@ import { guestXml } from './guest.ts';
 import { execInteractive, powerOff, powerOn } from './host.ts';
 import { showLogs } from './logs.ts';
 import { cut, heal } from './network.ts';
-import { findHost, HOSTS_MAX, labHosts, labPlace, withLock, type LabHost, type LabState } from './state.ts';
+import { findHost, HOSTS_MAX, labPlace, withLock, type LabHost, type LabState } from './state.ts';
 
 const place = labPlace(process.env);
 const interrupted = new AbortController();
@@ -48,7 +50,8 @@ function upOptions(command: Command): Command {
     .option('--nodes <n>', `hypervisors, 1 to ${HOSTS_MAX}; 1, 3 or 5 of them coordinators (default: 3)`, integer(1, HOSTS_MAX))
     .addOption(new Option('--accel <kind>', 'how guests are run (default: tcg, which works everywhere)').choices(['tcg', 'kvm']))
     .option('--port <port>', 'TCP port of the API on 127.0.0.1 (default: 7370)', integer(1, 65_535))
-    .option('--bare', "without the project's daemons: ZooKeeper, libvirt and sshd only");
+    .option('--bare', "without the project's daemons: ZooKeeper, libvirt, sshd and Ceph only")
+    .option('--no-storage', 'without Ceph');
 }
 
 interface UpArguments {
@@ -56,9 +59,11 @@ interface UpArguments {
   accel?: 'tcg' | 'kvm';
   port?: number;
   bare?: true;
+  /** False or absent, as commander has options that begin with `no`: its default is true. */
+  storage: boolean;
 }
 
-const toUp = (given: UpArguments): UpOptions => ({ nodes: given.nodes, accel: given.accel, apiPort: given.port, bare: given.bare });
+const toUp = (given: UpArguments): UpOptions => ({ nodes: given.nodes, accel: given.accel, apiPort: given.port, bare: given.bare, storage: given.storage ? undefined : false });
 
 async function commandUp(given: UpArguments): Promise<void> {
   const state = await up(place, toUp(given), (text) => console.log(text), interrupted.signal);
@@ -85,6 +90,7 @@ async function commandStatus(): Promise<void> {
   const state = await requireState(place);
   const status = await labStatus(place, state);
   console.log(`API  ${apiUrl(state)}  ${status.apiOpen ? 'open' : 'closed'}`);
+  if (state.storage) console.log(`Ceph ${await cephHealth(place, state)}`);
   for (const host of status.hosts) {
     const services = host.services.map((service) => `${service.name} ${service.phase}${service.phase === 'active' && !service.ready ? ' (not ready)' : ''}`);
     console.log(`${host.name}  ${host.power}${host.link === 'cut' ? ', cut off' : ''}  ${services.join(', ')}`);
@@ -98,8 +104,8 @@ async function commandEnv(): Promise<void> {
 
 async function commandGuestXml(name: string, options: { memory: number; network: number[]; disk: string[] }): Promise<void> {
   const state = await requireState(place);
-  const monitors = labHosts(place, state.nodes).filter((host) => host.coordinator).map((host) => host.address);
-  const guest = { name, memoryMib: options.memory, accel: state.accel, networks: options.network, disks: options.disk, monitors };
+  if (options.disk.length > 0 && !state.storage) throw new AppError('state', 'this lab has no Ceph');
+  const guest = { name, memoryMib: options.memory, accel: state.accel, networks: options.network, disks: options.disk, ceph: guestCeph(place, state) };
   process.stdout.write(guestXml(cachedImage(place.cache), guest));
 }
 

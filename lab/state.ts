@@ -42,7 +42,9 @@ export const labState = z.strictObject({
   secretKey: z.string(),
   /** Without the project's daemons: ZooKeeper, libvirt and sshd only. */
   bare: z.boolean(),
-  /** Distinguishes this lab's hosts from another lab's in libvirt's eyes. */
+  /** With Ceph, which labs of an earlier program did not have. */
+  storage: z.boolean().default(false),
+  /** A UUID that tells this lab from another: of its hosts in libvirt's eyes, and of its Ceph. */
   seed: z.string(),
 });
 export type LabState = z.infer<typeof labState>;
@@ -86,7 +88,7 @@ export function findHost(place: LabPlace, state: LabState, name: string): LabHos
   return host;
 }
 
-export function newState(options: { nodes: number; accel: Accel; apiPort: number; bare: boolean }): LabState {
+export function newState(options: { nodes: number; accel: Accel; apiPort: number; bare: boolean; storage: boolean }): LabState {
   return { version: 1, ...options, token: randomToken(16), secretKey: randomToken(24), seed: randomUUID() };
 }
 

@@ -14,7 +14,7 @@ const MAIN = path.resolve(import.meta.dirname, '../../dist/lab/main.js');
 const GUEST_TIMEOUT_MS = 60_000;
 
 /** What a lab could leave on the machine. */
-async function remains(directory: string): Promise<{ namespaces: string[]; processes: string[]; mounts: string[] }> {
+async function remains(directory: string): Promise<{ namespaces: string[]; processes: string[]; mounts: string[]; loops: string[] }> {
   const namespaces = await labNamespaces(placeOf(directory));
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(directory) || line.includes(placeOf(directory).prefix));
   const processes: string[] = [];
@@ -22,10 +22,11 @@ async function remains(directory: string): Promise<{ namespaces: string[]; proce
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
     if (command.includes(directory) && (await identify(Number(pid))) !== undefined) processes.push(command.replaceAll('\0', ' '));
   }
-  return { namespaces, processes, mounts };
+  const { stdout } = await run(['losetup', '--list', '--noheadings', '--output', 'BACK-FILE'], { timeoutMs: 10_000 });
+  return { namespaces, processes, mounts, loops: stdout.split('\n').filter((line) => line.includes(directory)) };
 }
 
-const NOTHING = { namespaces: [], processes: [], mounts: [] };
+const NOTHING = { namespaces: [], processes: [], mounts: [], loops: [] };
 
 const links = async (): Promise<string[]> => (await readdir('/sys/class/net')).sort();
 
@@ -160,6 +161,9 @@ test('down clears up after a crash, even when all records are lost, and is conte
   const directory = await mkdtemp(path.join(tmpdir(), 'pvc-lab-'));
   try {
     await lab(directory, 'up', '--bare', '--nodes', '1', '--port', String(await freePort()));
+    await lab(directory, 'exec', 'hv1', '--', 'truncate', '--size', '1M', '/var/lib/libvirt/device');
+    await lab(directory, 'exec', 'hv1', '--', 'losetup', '--find', '/var/lib/libvirt/device');
+    expect((await remains(directory)).loops).toHaveLength(1);
     await rm(path.join(directory, 'lab.json'));
     await rm(path.join(directory, 'proxy.json'));
     await rm(path.join(directory, 'hosts/hv1/power.json'));
@@ -179,10 +183,13 @@ test('a lab that was taken down with --keep boots again from the disks of its ho
     const port = String(await freePort());
     await lab(directory, 'up', '--bare', '--nodes', '1', '--port', port);
     await lab(directory, 'exec', 'hv1', '--', 'sh', '-c', 'echo kept >/var/lib/libvirt/note');
+    await lab(directory, 'exec', 'hv1', '--', 'rados', '--pool', 'vms', 'put', 'note', '/etc/hostname');
     await lab(directory, 'down', '--keep');
     expect(await remains(directory)).toEqual(NOTHING);
     await lab(directory, 'up');
     expect(await lab(directory, 'exec', 'hv1', '--', 'cat', '/var/lib/libvirt/note')).toBe('kept');
+    expect(await lab(directory, 'exec', 'hv1', '--', 'rados', '--pool', 'vms', 'get', 'note', '-')).toBe('hv1');
+    expect(await lab(directory, 'status')).toContain('Ceph HEALTH_OK, monitors hv1, 1 of 1 OSDs up');
   } finally {
     await lab(directory, 'down');
     await rm(directory, { recursive: true, force: true });
@@ -191,7 +198,7 @@ test('a lab that was taken down with --keep boots again from the disks of its ho
 
 test('a lab held by a process goes down when that process is killed', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'pvc-lab-'));
-  const hold = [MAIN, 'hold', '--bare', '--nodes', '1', '--port', String(await freePort())];
+  const hold = [MAIN, 'hold', '--bare', '--no-storage', '--nodes', '1', '--port', String(await freePort())];
   // Holds as startLab does, in a process that can be killed.
   const script = `require('node:child_process').spawn(process.execPath, ${JSON.stringify(hold)}, { detached: true, stdio: ['pipe', 'inherit', 'inherit'] })`;
   const caller = spawn(process.execPath, ['-e', script], { stdio: 'ignore', env: { ...process.env, ...labEnv(directory) } });

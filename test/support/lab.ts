@@ -9,6 +9,7 @@ import type { Readable, Writable } from 'node:stream';
 import { callApi, apiUrl, type ApiReply } from '../../lab/api-client.ts';
 import { labApp } from '../../lab/app.ts';
 import { labStatus, requireState, type LabStatus } from '../../lab/cluster.ts';
+import { guestCeph } from '../../lab/ceph-config.ts';
 import { cachedImage } from '../../lab/guest-image.ts';
 import { guestXml } from '../../lab/guest.ts';
 import { execInside, hostRoot, powerOff, powerOn } from '../../lab/host.ts';
@@ -19,6 +20,16 @@ export interface LabOptions {
   nodes: number;
   /** Without the project's daemons: ZooKeeper, libvirt and sshd only. */
   bare?: boolean;
+  /** With Ceph. */
+  storage?: boolean;
+}
+
+export interface GuestParts {
+  memoryMib?: number;
+  /** VNIs, one network card each. */
+  networks?: number[];
+  /** POOL/VOLUME, one disk each. */
+  disks?: string[];
 }
 
 /** A lab of the test's own: own folder, own namespaces, own API port. Goes down by itself when this process dies. */
@@ -39,7 +50,7 @@ export interface Lab {
   signalService(host: string, service: string, signal: NodeJS.Signals): Promise<void>;
   /** The log of a service so far, empty when it has none. */
   logs(host: string, service: string): Promise<string>;
-  guestXml(name: string, options?: { memoryMib?: number; networks?: number[] }): string;
+  guestXml(name: string, options?: GuestParts): string;
   /** One API call with the token; values go into the query for GET and into a form otherwise. */
   call(method: string, path: string, values?: Record<string, string>): Promise<ApiReply>;
   stop(): Promise<void>;
@@ -69,7 +80,7 @@ async function holdLab(directory: string, options: LabOptions): Promise<Holder> 
   await access(main).catch(() => {
     throw new Error(`${main} is missing: npm run build`);
   });
-  const args = [main, 'hold', '--nodes', String(options.nodes), '--port', String(await freePort()), ...(options.bare === true ? ['--bare'] : [])];
+  const args = [main, 'hold', '--nodes', String(options.nodes), '--port', String(await freePort()), ...(options.bare === true ? ['--bare'] : []), ...(options.storage === true ? [] : ['--no-storage'])];
   const child = spawn(process.execPath, ['--enable-source-maps', ...args], {
     // A session of its own: an interrupt of the terminal must reach it as the end of its input, not as a signal.
     detached: true,
@@ -170,9 +181,9 @@ class RunningLab implements Lab {
     return readFile(path.join(this.#host(host).folder, 'log', `${service}.log`), 'utf8').catch(() => '');
   }
 
-  guestXml(name: string, options: { memoryMib?: number; networks?: number[] } = {}): string {
-    const { memoryMib = 128, networks = [] } = options;
-    return guestXml(cachedImage(this.place.cache), { name, memoryMib, accel: this.state.accel, networks, disks: [], monitors: [] });
+  guestXml(name: string, options: GuestParts = {}): string {
+    const { memoryMib = 128, networks = [], disks = [] } = options;
+    return guestXml(cachedImage(this.place.cache), { name, memoryMib, accel: this.state.accel, networks, disks, ceph: guestCeph(this.place, this.state) });
   }
 
   async call(method: string, apiPath: string, values: Record<string, string> = {}): Promise<ApiReply> {
