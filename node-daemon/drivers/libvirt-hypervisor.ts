@@ -129,14 +129,14 @@ export class LibvirtHypervisor implements Hypervisor {
   async create(uuid: VmId, xml: string): Promise<void> {
     const marked = markDomain(uuid, xml);
     const connection = await this.#lifecycle.get();
-    const existing = await lookup(connection, uuid);
-    if (existing !== undefined && existing.id >= 0) return;
-    if (existing !== undefined && existing.name !== marked.name) {
-      await connection.call(PROCEDURES.domainUndefineFlags, { domain: existing, flags: UNDEFINE_TO_REPLACE }, QUICK_LIMIT);
+    try {
+      await define(connection, uuid, marked);
+      this.#marks.forget(uuid);
+      await connection.call(PROCEDURES.domainCreateWithFlags, { domain: refOf(uuid), flags: 0 }, START_LIMIT);
+    } catch (error) {
+      const runs = isAppError(error, 'state') && ((await lookup(connection, uuid))?.id ?? -1) >= 0;
+      if (!runs) throw error;
     }
-    const domain = await connection.call(PROCEDURES.domainDefineXmlFlags, { xml: marked.xml, flags: 0 }, QUICK_LIMIT);
-    this.#marks.forget(uuid);
-    await connection.call(PROCEDURES.domainCreateWithFlags, { domain, flags: 0 }, START_LIMIT);
   }
 
   async shutdown(uuid: VmId): Promise<void> {
@@ -305,6 +305,24 @@ export class LibvirtHypervisor implements Hypervisor {
     const ours = new Set([...this.#migrations.values()].map((migration) => (migration === 'starting' ? '' : migration.memoryFile)));
     const files = (await findMemorySockets(this.#hostRoot)).get(name) ?? [];
     for (const file of files) if (!ours.has(file)) await rm(file, { force: true });
+  }
+}
+
+/**
+ * Defines the domain; one of this UUID that does not run is replaced. libvirt replaces it by itself when the name is the same, which is tried
+ * first: a look before would cost a round trip in each start.
+ * @throws AppError 'state' when it runs under another name.
+ */
+async function define(connection: LibvirtConnection, uuid: VmId, { name, xml }: { name: string; xml: string }): Promise<void> {
+  const attempt = (): Promise<unknown> => connection.call(PROCEDURES.domainDefineXmlFlags, { xml, flags: 0 }, QUICK_LIMIT);
+  try {
+    await attempt();
+  } catch (error) {
+    const existing = await lookup(connection, uuid);
+    if (existing === undefined || existing.name === name) throw error;
+    if (existing.id >= 0) throw new AppError('state', 'the domain runs under another name', { vm: uuid, name: existing.name }, { cause: error });
+    await connection.call(PROCEDURES.domainUndefineFlags, { domain: existing, flags: UNDEFINE_TO_REPLACE }, QUICK_LIMIT);
+    await attempt();
   }
 }
 
