@@ -22,7 +22,7 @@ export function valuesOf(one: Route): ShownValue[] {
 }
 
 /** The OpenAPI document (spec.openapis.org, 3.1) of these routes. */
-export function openApiOf(routes: readonly Route[]): Record<string, unknown> {
+function openApiOf(routes: readonly Route[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const one of routes) {
     const path = `${API_PREFIX}${one.path.replaceAll(/:(\w+)/gu, '{$1}')}`;

@@ -8,7 +8,7 @@ export function sendJson(response: Response, code: number, body: unknown): void 
   sendText(response, code, 'application/json', `${JSON.stringify(body)}\n`);
 }
 
-export function sendText(response: Response, code: number, type: string, body: string): void {
+function sendText(response: Response, code: number, type: string, body: string): void {
   const bytes = Buffer.from(body);
   response.statusCode = code;
   response.setHeader('Content-Type', type.startsWith('text/') || type.endsWith('xml') ? `${type}; charset=utf-8` : type);

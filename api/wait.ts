@@ -3,7 +3,7 @@ import type { ApiMirroredKind } from '../common/schema/resources.ts';
 import type { ApiMirror } from './cluster.ts';
 
 /** A flush of many VMs with much memory takes minutes; clients with less patience leave earlier. */
-export const WAIT_MAX_MS = 600_000;
+const WAIT_MAX_MS = 600_000;
 
 export interface ChangeWait {
   mirror: ApiMirror;

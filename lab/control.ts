@@ -25,7 +25,7 @@ const serviceStatus = z.strictObject({
 });
 export type ServiceStatus = z.infer<typeof serviceStatus>;
 
-export const controlReply = z.discriminatedUnion('ok', [
+const controlReply = z.discriminatedUnion('ok', [
   z.strictObject({ ok: z.literal(true), services: z.array(serviceStatus) }),
   z.strictObject({ ok: z.literal(false), message: z.string() }),
 ]);

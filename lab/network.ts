@@ -8,7 +8,7 @@ import { hostNamespace, switchNamespace, type LabHost, type LabPlace } from './s
 const UNDERLAY_MTU_BYTES = 1600;
 /** The switch's own address: whoever looks at the cluster from outside stands here. */
 const SWITCH_ADDRESS = '10.77.0.1/24';
-export const CLUSTER_PREFIX_LENGTH = 24;
+const CLUSTER_PREFIX_LENGTH = 24;
 export const CLUSTER_CIDR = `10.77.0.0/${CLUSTER_PREFIX_LENGTH}`;
 /** The cluster's API address; the primary holds it. */
 export const FLOATING_ADDRESS = '10.77.0.10';

@@ -33,7 +33,7 @@ export interface LabHost {
   folder: string;
 }
 
-export const labState = z.strictObject({
+const labState = z.strictObject({
   version: z.literal(1),
   nodes: z.int().min(1).max(HOSTS_MAX),
   accel: z.enum(['tcg', 'kvm']),

@@ -10,7 +10,7 @@ const INIT_LIMIT_TICKS = 40;
 /** A dead peer's address does not answer at all; an election must not wait for it for long. */
 const ELECTION_CONNECT_TIMEOUT_MS = 1_000;
 
-export const zookeeperFolder = (host: LabHost): string => path.join(host.folder, 'zookeeper');
+const zookeeperFolder = (host: LabHost): string => path.join(host.folder, 'zookeeper');
 
 export function coordinators(place: LabPlace, state: LabState): LabHost[] {
   return labHosts(place, state.nodes).filter((host) => host.coordinator);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
 
 /** Holds the largest XML (100,000 bytes) in its worst encoding, three bytes for one. */
-export const BODY_MAX_BYTES = 512 * 1024;
+const BODY_MAX_BYTES = 512 * 1024;
 
 /** Reads a whole body.
  * @throws AppError 'too-large' beyond BODY_MAX_BYTES, 'cancelled' when the client leaves in the middle.

@@ -6,7 +6,7 @@ import { sendJson } from '../send.ts';
 import { requestIdOf } from './request-id.ts';
 
 /** The manual's code for every command that failed. */
-export const CODE_FAILED = 510;
+const CODE_FAILED = 510;
 
 /** A message longer than this helps nobody. */
 const MESSAGE_MAX_CHARS = 2_000;

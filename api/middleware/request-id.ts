@@ -4,7 +4,7 @@ import { randomToken } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { callerOf } from './authenticate.ts';
 
-export const REQUEST_ID_HEADER = 'X-Request-Id';
+const REQUEST_ID_HEADER = 'X-Request-Id';
 
 /** Bytes of randomness in a request's id. */
 const ID_BYTES = 8;

@@ -56,7 +56,7 @@ export function presentNode(mirror: ApiMirror, name: string): NodeView {
   };
 }
 
-export function shownDaemonState(mirror: ApiMirror, name: string): DaemonState {
+function shownDaemonState(mirror: ApiMirror, name: string): DaemonState {
   const said = mirror.get('node-status', name)?.doc.daemonState ?? 'stop';
   return !isAlive(mirror, name) && said !== 'stop' ? 'dead' : said;
 }

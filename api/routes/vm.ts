@@ -119,7 +119,7 @@ function defineRoute(deps: VmRouteDeps): Route {
 }
 
 /** `none` is the existing command line's word for no rule of its own. */
-export const migrationMethodWord = z.union([z.enum(['live', 'shutdown', 'any']), z.enum(['none', 'None']).transform(() => undefined)]);
+const migrationMethodWord = z.union([z.enum(['live', 'shutdown', 'any']), z.enum(['none', 'None']).transform(() => undefined)]);
 
 function tagsOf(user: readonly string[], guarded: readonly string[]): Tag[] {
   const tags = new Map(user.map((name) => [name, { name, protected: false }]));

@@ -100,7 +100,7 @@ function mtuOf({ mtu }: NetworkSettings, old: number | null, faults: Faults): nu
 const LABEL_MAX = 63;
 
 /** `<description>.local`, as far as that is a domain. */
-export function defaultDomain({ vni, description }: { vni: number; description: string }): string {
+function defaultDomain({ vni, description }: { vni: number; description: string }): string {
   const labels = description
     .toLowerCase()
     .replaceAll(/[^a-z0-9.-]/gu, '-')
@@ -216,11 +216,11 @@ export function networkConflict(one: NetworkSpec, other: NetworkSpec): Faults | 
   return Object.keys(taken).length === 0 ? undefined : taken;
 }
 
-export function ip4NetworkOf(spec: NetworkSpec): IpNetwork | undefined {
+function ip4NetworkOf(spec: NetworkSpec): IpNetwork | undefined {
   return spec.type === 'managed' && spec.ip4 !== null ? parseNetwork(spec.ip4.network) : undefined;
 }
 
-export function ip6NetworkOf(spec: NetworkSpec): IpNetwork | undefined {
+function ip6NetworkOf(spec: NetworkSpec): IpNetwork | undefined {
   return spec.type === 'managed' && spec.ip6 !== null ? parseNetwork(spec.ip6.network) : undefined;
 }
 

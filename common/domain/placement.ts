@@ -87,7 +87,7 @@ export function subtractShares(occupancy: Map<string, Occupancy>, vm: PlacementV
  * What one VM takes of each node that it has to do with. A VM on its way counts at both ends: at its owner, where it still is, and at
  * its place, where it will be, so that two placements in a row never give away the same memory.
  */
-export function sharesOf({ spec, status }: PlacementVm): readonly Share[] {
+function sharesOf({ spec, status }: PlacementVm): readonly Share[] {
   const { node, memoryMib, vcpus } = spec;
   const owner = status?.owner ?? null;
   const held = { memoryMib, vcpus, vms: 1 };

@@ -40,7 +40,7 @@ export function readLibvirtError(reader: XdrReader, call: string): AppError {
   return toLibvirtError(facts, call);
 }
 
-export function toLibvirtError(facts: LibvirtErrorFacts, call: string): AppError {
+function toLibvirtError(facts: LibvirtErrorFacts, call: string): AppError {
   const details = { call, libvirtCode: facts.code, libvirtDomain: facts.domain, libvirtMessage: facts.message };
   return new AppError(errorCodeOf(facts.code), 'libvirt refused the call', details);
 }

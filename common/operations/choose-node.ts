@@ -26,7 +26,7 @@ export function chooseNode(context: Context, choice: NodeChoice): NodeName {
 }
 
 /** As chooseNode, with the refusals as a value. */
-export function tryChooseNode(context: Context, choice: NodeChoice): Placement {
+function tryChooseNode(context: Context, choice: NodeChoice): Placement {
   const request = placementRequest(context, choice);
   const wanted = nodeName.safeParse(choice.wanted);
   const named = wanted.success ? request.nodes.find((node) => node.spec.name === wanted.data) : undefined;

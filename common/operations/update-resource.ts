@@ -134,7 +134,7 @@ export async function readResource<K extends Kind>(context: Pick<Context, 'store
 }
 
 /** @throws AppError 'component' when the stored value is not a document of this kind. */
-export function toVersioned<K extends Kind>(kind: K, id: string, entry: Entry): Versioned<Doc<K>> {
+function toVersioned<K extends Kind>(kind: K, id: string, entry: Entry): Versioned<Doc<K>> {
   const parsed = parseDocument(kind, entry.value);
   return { id, doc: parsed, version: entry.version, createdZxid: entry.createdZxid, modifiedZxid: entry.modifiedZxid };
 }

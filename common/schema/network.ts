@@ -154,7 +154,7 @@ export const dhcpLeases = z.strictObject({
 export type DhcpLeases = z.infer<typeof dhcpLeases>;
 
 /** How far one node is with one network. Versions are those of the documents that the host follows; null: not yet. */
-export const networkOnNode = z.strictObject({
+const networkOnNode = z.strictObject({
   vni,
   /** Version of the network's document that links and firewall follow. */
   appliedVersion: z.int().min(0).nullable(),

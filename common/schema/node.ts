@@ -19,10 +19,10 @@ export const domainsState = z.enum(['ready', 'flush', 'flushed', 'unflush']);
 export type DomainsState = z.infer<typeof domainsState>;
 
 /** One VM that a flush could not move, and why. */
-export const flushBlock = z.strictObject({ uuid: vmId, name: z.string(), why: z.string() });
+const flushBlock = z.strictObject({ uuid: vmId, name: z.string(), why: z.string() });
 export type FlushBlock = z.infer<typeof flushBlock>;
 
-export const nodeStatistics = z.strictObject({
+const nodeStatistics = z.strictObject({
   /** Average of runnable processes over one minute. */
   load: z.number().min(0),
   memoryTotalMib: z.int().min(0),
@@ -37,7 +37,7 @@ export const nodeStatistics = z.strictObject({
 });
 export type NodeStatistics = z.infer<typeof nodeStatistics>;
 
-export const nodeFacts = z.strictObject({
+const nodeFacts = z.strictObject({
   cpuCount: z.int().min(1),
   kernel: z.string(),
   os: z.string(),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { nodeName, taskId } from '../ids.ts';
 
-export const taskStep = z.strictObject({
+const taskStep = z.strictObject({
   name: z.string(),
   state: z.enum(['waiting', 'running', 'done', 'failed', 'skipped']),
   message: z.string().nullable(),

@@ -15,7 +15,7 @@ export type MigrationProgressDoc = z.infer<typeof migrationProgress>;
  * Where the VM is in its life, as its owner last knew it.
  * `relocating`: shut down at its old node so that `spec.node` may start it.
  */
-export const vmPhase = z.discriminatedUnion('kind', [
+const vmPhase = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('stopped') }),
   z.strictObject({ kind: z.literal('starting') }),
   z.strictObject({ kind: z.literal('running') }),
@@ -27,7 +27,7 @@ export const vmPhase = z.discriminatedUnion('kind', [
 ]);
 export type VmPhase = z.infer<typeof vmPhase>;
 
-export const migrationOutcome = z.strictObject({
+const migrationOutcome = z.strictObject({
   generation: z.int(),
   from: nodeName,
   to: nodeName,

@@ -7,7 +7,7 @@ export const selector = z.enum(['mem', 'memprov', 'vcpus', 'load', 'vms']);
 export type Selector = z.infer<typeof selector>;
 
 /** What a person last asked of the VM, in the API's words. A higher generation is a newer request. */
-export const powerRequest = z.strictObject({
+const powerRequest = z.strictObject({
   action: z.enum(['start', 'restart', 'shutdown', 'stop', 'disable']),
   generation: z.int().min(0),
 });

@@ -133,7 +133,7 @@ function wantedNames(parts: readonly FirewallPart[]): WantedNames {
 }
 
 /** An element as a listing has it. */
-export function elementKey({ text }: Pick<DesiredElement, 'text'>): string {
+function elementKey({ text }: Pick<DesiredElement, 'text'>): string {
   return text.replaceAll('"', '');
 }
 

@@ -11,7 +11,7 @@ import type { NetworkIndex } from './network-index.ts';
 import type { NetworkStatusReporter } from './network-status.ts';
 
 /** The key that stands for the host as a whole: what no network wants any more, and settings of all bridges. */
-export const HOST_KEY = 'host';
+const HOST_KEY = 'host';
 
 /** Look, act, look again; a link that was in the way takes one more. */
 const ROUNDS_MAX = 4;
