@@ -15,6 +15,9 @@ const PROOF_PART = 2 / 3;
 /** Proofs per session timeout: two may be lost without a consequence. */
 const PROOFS_PER_TIMEOUT = 6;
 
+/** A removal whose answer is lost is repeated so often: answers are lost with the connection, and that is not lost again and again. */
+const REMOVALS_MAX = 5;
+
 export interface PrimaryLeaseDeps {
   node: NodeName;
   /** Differs with each start of the daemon. */
@@ -91,10 +94,20 @@ export class PrimaryLease {
     return true;
   }
 
-  /** Gives the lease back. Not ours is fine. */
+  /**
+   * Gives the lease back. Not ours is fine.
+   * @throws AppError 'unavailable', 'unknown-outcome' when it may be ours still; then it is proved or denied as soon as the store answers.
+   */
   async release(): Promise<void> {
+    const held = this.#provenUntilMs !== undefined;
+    const sentMs = this.#deps.clock.monotonicMs();
     this.#forget();
-    await this.#removeIf((found) => found.instance === this.#deps.instance);
+    try {
+      await this.#removeIf((found) => found.instance === this.#deps.instance);
+    } catch (error) {
+      if (held) this.#suspect(sentMs);
+      throw error;
+    }
   }
 
   /** Removes what a dead daemon of this node left; only for the holder of this host's pid lock. */
@@ -102,14 +115,19 @@ export class PrimaryLease {
     await this.#removeIf((found) => found.node === this.#deps.node && found.instance !== this.#deps.instance);
   }
 
+  /** A lost answer is looked at again: nobody else could take a lease that is still there. */
   async #removeIf(condition: (found: Lease) => boolean): Promise<void> {
-    const entry = await this.#deps.store.read(this.#path);
-    const found = lease.safeParse(entry?.value).data;
-    if (entry === undefined || found === undefined || !condition(found)) return;
-    try {
-      await this.#deps.store.remove(this.#path, entry.version);
-    } catch (error) {
-      if (!isAppError(error, 'not-found', 'conflict')) throw error;
+    for (let round = 1; ; round += 1) {
+      const entry = await this.#deps.store.read(this.#path);
+      const found = lease.safeParse(entry?.value).data;
+      if (entry === undefined || found === undefined || !condition(found)) return;
+      try {
+        await this.#deps.store.remove(this.#path, entry.version);
+        return;
+      } catch (error) {
+        if (isAppError(error, 'not-found', 'conflict')) return;
+        if (!isAppError(error, 'unknown-outcome') || round === REMOVALS_MAX) throw error;
+      }
     }
   }
 
