@@ -11,6 +11,7 @@ import { networkAclOperations } from '../common/operations/network-acl.ts';
 import { networkOperations } from '../common/operations/network.ts';
 import { nodeOperations } from '../common/operations/node.ts';
 import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
+import { osdOperations } from '../common/operations/osd.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { VmNameSweep } from '../common/operations/vm-name-sweep.ts';
 import { run } from '../common/process.ts';
@@ -18,6 +19,7 @@ import { API_MIRRORED, RESOURCES } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { checkRoutes, createApp } from './app.ts';
 import type { ApiMirror } from './cluster.ts';
+import { allStorageRoutes, composeStorage, type Storage } from './compose-storage.ts';
 import type { ApiConfig } from './config.ts';
 import { docsPage } from './docs-page.ts';
 import { EventRing } from './event-ring.ts';
@@ -35,6 +37,7 @@ import { eventRoutes } from './routes/events.ts';
 import { networkAclRoutes } from './routes/network-acl.ts';
 import { networkRoutes } from './routes/network.ts';
 import { nodeRoutes } from './routes/node.ts';
+import { NO_OSDS, osdTaskRoutes } from './routes/osd-task.ts';
 import { rootRoutes } from './routes/root.ts';
 import { statusRoutes } from './routes/status.ts';
 import { taskRoutes } from './routes/task.ts';
@@ -81,7 +84,8 @@ export function composeApi(deps: ApiDeps): Api {
   const context = { store, mirror, occupancy, clock, placement: placementOf(config) };
   const names = new VmNameSweep({ context, log, intervalMs: SWEEP_MS });
   const nft = new NftCheck({ run, privileged: process.getuid?.() === 0 });
-  const routes = routesOf(deps, { mirror, context, cache, streams, auth, nft });
+  const storage = composeStorage({ config, clock, log });
+  const routes = routesOf(deps, { mirror, context, cache, streams, auth, nft, storage });
   const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
   const running = new AbortController();
   let server: Listening | undefined;
@@ -102,6 +106,7 @@ export function composeApi(deps: ApiDeps): Api {
       names.start();
       ring.start();
       cache.start();
+      storage.start();
       port = await listen(created, { host: config.pvc.api.listen_address, port: config.pvc.api.listen_port });
       log.info({ address: config.pvc.api.listen_address, port, tls: config.pvc.api.ssl.enabled, authentication: auth.enabled }, 'API listens');
       if (!auth.enabled) log.warn({}, 'authentication is off: everybody who can reach this port may do everything');
@@ -116,6 +121,7 @@ export function composeApi(deps: ApiDeps): Api {
       ring.stop();
       await names.stop();
       await audit.stop();
+      await storage.stop();
       occupancy.stop();
       await mirror.stop();
     },
@@ -134,6 +140,7 @@ interface Parts {
   streams: EventStreams;
   auth: AuthRouteDeps;
   nft: NftCheck;
+  storage: Storage;
 }
 
 function placementOf(config: ApiConfig): PlacementPolicy {
@@ -141,12 +148,12 @@ function placementOf(config: ApiConfig): PlacementPolicy {
   return { selector, reserveMib: reserve_mib };
 }
 
-function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, streams, auth, nft }: Parts): Route[] {
+function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, streams, auth, nft, storage }: Parts): Route[] {
   const vmDeps = { mirror, store, vms: vmOperations(context), cache, clock };
   const working = [
     ...rootRoutes(),
     ...authRoutes(auth),
-    ...statusRoutes({ mirror, store, upstreamIp: config.pvc.api.listen_address }),
+    ...statusRoutes({ mirror, store, storage: storage.watch, upstreamIp: config.pvc.api.listen_address }),
     ...nodeRoutes({ store, mirror, nodes: nodeOperations(context), clock }),
     ...vmRoutes(vmDeps),
     ...vmPowerRoutes(vmDeps),
@@ -154,6 +161,8 @@ function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, s
     ...networkRoutes({ mirror, networks: networkOperations(context) }),
     ...networkAclRoutes({ mirror, acls: networkAclOperations(context), check: nft }),
     ...dhcpLeaseRoutes({ mirror, reservations: dhcpReservationOperations(context) }),
+    ...allStorageRoutes(storage.cluster, mirror),
+    ...osdTaskRoutes({ mirror, clock, osds: config.pvc.enable_storage ? osdOperations(context) : NO_OSDS }),
     ...taskRoutes({ mirror }),
     ...eventRoutes({ streams }),
   ];

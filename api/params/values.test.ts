@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { clearableList, clearableText, flag, freeText, list, optionalFlag, optionalInteger, optionalText, text } from './values.ts';
+import { clearableList, clearableText, flag, freeText, integer, list, optionalFlag, optionalInteger, optionalText, text } from './values.ts';
 
 /** The value, or the fault's message. */
 function read(schema: z.ZodType, ...given: unknown[]): unknown {
@@ -46,6 +46,11 @@ describe('numbers and lists', () => {
     const one = optionalInteger({ min: 1, max: 9 }, '');
     expect([read(one, '5'), read(one, 5), read(one), read(one, '')]).toEqual([5, 5, undefined, undefined]);
     for (const given of ['0', '10', '1.5', '1e1', 'x', '９', '0x5']) expect(read(one, given)).toHaveProperty('fault');
+  });
+  test('a number that must be given is refused when it is missing or empty', () => {
+    const one = integer({ min: 1, max: 9 }, '');
+    expect([read(one, '5'), read(one), read(one, ''), read(one, null)]).toEqual([5, ...Array<object>(3).fill({ fault: 'is required' })]);
+    expect(read(one, '10')).toHaveProperty('fault');
   });
   test('a list is repeated, joined by commas, or an array, and each element is looked at', () => {
     const one = list(z.enum(['a', 'b']), '');

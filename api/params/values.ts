@@ -47,12 +47,24 @@ export function clearableText<S extends TextSchema>(schema: S, description: stri
 /** A whole number; text of digits counts. */
 export function optionalInteger(limits: { min: number; max: number }, description: string): z.ZodType<number | undefined> {
   const schema = z.int().min(limits.min).max(limits.max);
+  return reading((raw) => integerOf(schema, raw)).meta(docOf('number', false, description, schema));
+}
+
+/** A whole number that must be given. */
+export function integer(limits: { min: number; max: number }, description: string): z.ZodType<number> {
+  const schema = z.int().min(limits.min).max(limits.max);
   return reading((raw) => {
-    const given = single(raw);
-    if (given === undefined || given === '') return undefined;
-    if (!/^-?\d{1,16}$/u.test(given)) throw fault('must be a whole number');
-    return pass(schema, Number(given));
-  }).meta(docOf('number', false, description, schema));
+    const given = integerOf(schema, raw);
+    if (given === undefined) throw fault('is required');
+    return given;
+  }).meta(docOf('number', true, description, schema));
+}
+
+function integerOf(schema: z.ZodType<number>, raw: unknown): number | undefined {
+  const given = single(raw);
+  if (given === undefined || given === '') return undefined;
+  if (!/^-?\d{1,16}$/u.test(given)) throw fault('must be a whole number');
+  return pass(schema, Number(given));
 }
 
 const TRUE_WORDS = ['', 'true', 'yes', 'y', 'on', 't', '1'];

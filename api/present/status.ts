@@ -3,6 +3,7 @@ import { shownVmState } from '../../common/domain/vm-state.ts';
 import { MAINTENANCE_ID, PRIMARY_ROLE } from '../../common/schema/resources.ts';
 import { PVC_VERSION } from '../../common/version.ts';
 import type { ApiMirror } from '../cluster.ts';
+import type { OsdState, StorageSpace, StorageSummary } from '../storage/storage-cluster.ts';
 import { presentNode, type NodeView } from './node.ts';
 
 const counts = z.record(z.string(), z.int()).describe('"total", and each combination of states that occurs.');
@@ -33,7 +34,7 @@ export const statusView = z.object({
   detail: z.object({
     node: z.array(z.object({ name: z.string(), daemon_state: z.string(), domain_state: z.string() })),
     vm: z.array(z.object({ uuid: z.string(), name: z.string(), state: z.string() })),
-    osd: z.array(z.object({})),
+    osd: z.array(z.object({ id: z.string(), up: z.enum(['up', 'down']), in: z.enum(['in', 'out']) })),
     faults: z.array(z.object({})),
   }),
 });
@@ -50,17 +51,27 @@ const DELTA_NODE_DOWN = 50;
 const DELTA_NODE_NOT_READY = 10;
 const DELTA_VM_FAILED = 10;
 const DELTA_NETWORK_FAULTY = 10;
+const DELTA_STORAGE_ERROR = 50;
+const DELTA_STORAGE_WARNING = 10;
 const HEALTH_MAX = 100;
+const BYTES_OF_KIB = 1_024;
 
 /** The node that holds the primary's lease. */
 export function primaryNode(mirror: ApiMirror): string | undefined {
   return mirror.get('lease', PRIMARY_ROLE)?.doc.node;
 }
 
-export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView {
+/** The storage as it was last seen. */
+export interface SeenStorage {
+  readonly summary: StorageSummary | undefined;
+  /** Why it could not be seen since. */
+  readonly fault: string | undefined;
+}
+
+export function presentStatus({ mirror, storage, upstreamIp }: { mirror: ApiMirror; storage: SeenStorage | undefined; upstreamIp: string }): StatusView {
   const nodes = [...mirror.all('node').keys()].sort().map((name) => presentNode(mirror, name));
   const vms = shownVms(mirror);
-  const problems = [...nodes.flatMap(nodeProblems), ...vms.flatMap(vmProblems), ...networkProblems(mirror)];
+  const problems = [...nodes.flatMap(nodeProblems), ...vms.flatMap(vmProblems), ...networkProblems(mirror), ...storageProblems(storage)];
   const maintenance = mirror.get('maintenance', MAINTENANCE_ID)?.doc.on === true;
   const primary = primaryNode(mirror);
   if (primary === undefined) problems.push({ id: 'NO_PRIMARY', health_delta: HEALTH_MAX, text: 'no node is primary', node: undefined });
@@ -76,19 +87,32 @@ export function presentStatus(mirror: ApiMirror, upstreamIp: string): StatusView
     nodes: countsOf(nodes.map((node) => `${node.daemon_state},${node.domain_state}`)),
     vms: countsOf(vms.map((vm) => vm.state)),
     networks: mirror.all('network').size,
-    ...NO_STORAGE,
-    resources: resourcesOf(nodes),
+    ...storageCounts(storage?.summary),
+    resources: resourcesOf(nodes, storage?.summary),
     detail: {
       node: nodes.map(({ name, daemon_state, domain_state }) => ({ name, daemon_state, domain_state })),
       vm: vms,
-      osd: [],
+      osd: (storage?.summary?.osds ?? []).map((osd) => ({ id: String(osd.id), ...statesOf(osd) })),
       faults: [],
     },
   };
 }
 
-/** Its issue comes later; the fields stand so that clients find them. */
-const NO_STORAGE = { osds: { total: 0 }, pools: 0, volumes: 0, snapshots: 0 };
+function storageCounts(summary: StorageSummary | undefined): Pick<StatusView, 'osds' | 'pools' | 'volumes' | 'snapshots'> {
+  const osds = (summary?.osds ?? []).map((osd) => Object.values(statesOf(osd)).join(','));
+  return { osds: countsOf(osds), pools: summary?.pools ?? 0, volumes: summary?.volumes ?? 0, snapshots: summary?.snapshots ?? 0 };
+}
+
+function statesOf(osd: OsdState): { up: 'up' | 'down'; in: 'in' | 'out' } {
+  return { up: osd.up ? 'up' : 'down', in: osd.in ? 'in' : 'out' };
+}
+
+/** Ceph's own complaints, and that it cannot be asked. */
+function storageProblems(storage: SeenStorage | undefined): Problem[] {
+  if (storage === undefined) return [];
+  if (storage.fault !== undefined) return [{ id: 'STORAGE_NOT_SEEN', health_delta: DELTA_STORAGE_ERROR, text: `the storage cannot be looked at: ${storage.fault}`, node: undefined }];
+  return (storage.summary?.checks ?? []).map(({ id, isError, message }) => ({ id: `CEPH_${id}`, health_delta: isError ? DELTA_STORAGE_ERROR : DELTA_STORAGE_WARNING, text: `Ceph: ${message}`, node: undefined }));
+}
 
 function shownVms(mirror: ApiMirror): StatusView['detail']['vm'] {
   return Array.from(mirror.all('vm').values(), ({ doc }) => ({
@@ -135,7 +159,7 @@ function nodeHealth(name: string, problems: readonly Problem[]): StatusView['nod
   return { health: healthAfter(own), messages: own.map((problem) => problem.text) };
 }
 
-function resourcesOf(nodes: readonly NodeView[]): StatusView['resources'] {
+function resourcesOf(nodes: readonly NodeView[], storage: StorageSummary | undefined): StatusView['resources'] {
   const sum = (of: (node: NodeView) => number): number => nodes.reduce((total, node) => total + of(node), 0);
   const memory = {
     total: sum((node) => node.memory.total),
@@ -148,8 +172,15 @@ function resourcesOf(nodes: readonly NodeView[]): StatusView['resources'] {
   return {
     memory: { ...memory, utilization: percent(memory.used, memory.total) },
     cpu: { ...cpu, utilization: percent(cpu.load, cpu.total) },
-    disk: { total: 0, used: 0, free: 0, utilization: 0 },
+    disk: diskOf(storage?.space),
   };
+}
+
+/** In KiB. */
+function diskOf(space: StorageSpace | undefined): StatusView['resources']['disk'] {
+  const { totalBytes, usedBytes, freeBytes } = space ?? { totalBytes: 0, usedBytes: 0, freeBytes: 0 };
+  const kib = (bytes: number): number => Math.round(bytes / BYTES_OF_KIB);
+  return { total: kib(totalBytes), used: kib(usedBytes), free: kib(freeBytes), utilization: percent(usedBytes, totalBytes) };
 }
 
 /** Two decimals. */

@@ -4,10 +4,10 @@ import { setMaintenance } from '../../common/operations/maintenance.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { text } from '../params/values.ts';
-import { presentStatus, primaryNode, statusView } from '../present/status.ts';
+import { presentStatus, primaryNode, statusView, type SeenStorage } from '../present/status.ts';
 import { done, messageReply, ok, route, type Route } from '../route.ts';
 
-export function statusRoutes(deps: { mirror: ApiMirror; store: Store; upstreamIp: string }): Route[] {
+export function statusRoutes(deps: { mirror: ApiMirror; store: Store; storage: SeenStorage | undefined; upstreamIp: string }): Route[] {
   return [
     route({
       method: 'GET',
@@ -15,7 +15,7 @@ export function statusRoutes(deps: { mirror: ApiMirror; store: Store; upstreamIp
       summary: 'Show the cluster at a glance',
       values: z.object({}),
       reply: { code: 200, schema: statusView },
-      handle: () => ok(presentStatus(deps.mirror, deps.upstreamIp)),
+      handle: () => ok(presentStatus(deps)),
     }),
     route({
       method: 'POST',

@@ -28,6 +28,8 @@ export interface TestApiOptions {
   authentication?: boolean;
   tokens?: { description: string; token: string }[];
   ssl?: { cert_file: string; key_file: string };
+  /** A Ceph to have storage in. */
+  ceph?: { config_file: string; client: string; keyring_file: string };
 }
 
 /** The API as main composes it, on the memory store, on a loopback port of its own. */
@@ -38,6 +40,8 @@ export async function startApi(options: TestApiOptions): Promise<TestApi> {
     pvc: {
       debug: false,
       coordinators: ['127.0.0.1'],
+      enable_storage: options.ceph !== undefined,
+      ceph: options.ceph ?? {},
       api: {
         listen_address: '127.0.0.1',
         listen_port: 7370,

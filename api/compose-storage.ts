@@ -1,0 +1,53 @@
+import type { Clock } from '../common/clock.ts';
+import type { Logger } from '../common/log.ts';
+import { run } from '../common/process.ts';
+import type { ApiMirror } from './cluster.ts';
+import type { ApiConfig } from './config.ts';
+import type { Route } from './route.ts';
+import { osdRoutes } from './routes/osd.ts';
+import { poolRoutes } from './routes/pool.ts';
+import { snapshotRoutes } from './routes/snapshot.ts';
+import { storageRoutes } from './routes/storage.ts';
+import { volumeRoutes } from './routes/volume.ts';
+import { cephCluster } from './storage/ceph-cluster.ts';
+import { LazyLink } from './storage/lazy-link.ts';
+import { NO_STORAGE } from './storage/no-storage.ts';
+import type { StorageCluster } from './storage/storage-cluster.ts';
+import { StorageWatch } from './storage/storage-watch.ts';
+
+export interface Storage {
+  readonly cluster: StorageCluster;
+  /** Undefined in a cluster without storage. */
+  readonly watch: StorageWatch | undefined;
+  start(): void;
+  /** Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/** The storage of the cluster. Nobody waits for Ceph before something is wanted of it. */
+export function composeStorage({ config, clock, log }: { config: ApiConfig; clock: Clock; log: Logger }): Storage {
+  const { enable_storage, ceph: access } = config.pvc;
+  if (!enable_storage) return { cluster: NO_STORAGE, watch: undefined, start: () => undefined, stop: async () => undefined };
+  const link = new LazyLink({ access, clock, log });
+  const cluster = cephCluster({ link, access, run, clock });
+  const watch = new StorageWatch({ cluster, clock, log });
+  return {
+    cluster,
+    watch,
+    start: () => watch.start(),
+    stop: async () => {
+      await watch.stop();
+      await link.close();
+    },
+  };
+}
+
+export function allStorageRoutes(cluster: StorageCluster, mirror: ApiMirror): Route[] {
+  return [
+    ...storageRoutes({ mirror, overview: cluster.overview }),
+    ...osdRoutes({ osds: cluster.osds }),
+    ...poolRoutes({ mirror, pools: cluster.pools }),
+    ...snapshotRoutes({ mirror, snapshots: cluster.snapshots }),
+    ...volumeRoutes({ mirror, volumes: cluster.volumes }),
+  ];
+}

@@ -1,0 +1,25 @@
+import type { Clock } from '../../common/clock.ts';
+import type { CephAccess } from '../../common/config.ts';
+import type { Run } from '../../common/process.ts';
+import { CephCommands, type CephLink } from './ceph-commands.ts';
+import { CephOsds } from './ceph-osds.ts';
+import { CephOverview } from './ceph-overview.ts';
+import { CephPools } from './ceph-pools.ts';
+import { CephSnapshots } from './ceph-snapshots.ts';
+import { CephVolumes } from './ceph-volumes.ts';
+import { ImageLists } from './image-lists.ts';
+import type { StorageCluster } from './storage-cluster.ts';
+
+/** The storage of a cluster with Ceph. */
+export function cephCluster({ link, access, run, clock }: { link: CephLink; access: CephAccess; run: Run; clock: Clock }): StorageCluster {
+  const commands = new CephCommands(link);
+  const images = new ImageLists({ link, clock });
+  const pools = new CephPools({ commands, images, clock });
+  return {
+    overview: new CephOverview({ commands, images, access, run, clock }),
+    osds: new CephOsds({ commands, clock }),
+    pools,
+    volumes: new CephVolumes({ link, commands, images }),
+    snapshots: new CephSnapshots({ link, pools, images }),
+  };
+}

@@ -1,0 +1,125 @@
+import { AppError, isAppError } from '../../common/errors.ts';
+import type { RbdImageSpec } from '../../common/rados/image-calls.ts';
+import type { Rbd } from '../../common/rados/rbd.ts';
+import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
+import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type CephLink } from './ceph-commands.ts';
+import { presentOrGone, type ImageLists } from './image-lists.ts';
+import { rbdPools } from './pool-facts.ts';
+import type { Volume, VolumeStorage } from './storage-cluster.ts';
+import { listedVolume, shownVolume } from './volume-facts.ts';
+
+const READ = { timeoutMs: READ_LIMIT_MS };
+const CHANGE = { timeoutMs: CHANGE_LIMIT_MS };
+const LONG = { timeoutMs: LONG_LIMIT_MS };
+
+/** Others that a message names, at most. */
+const NAMED_MAX = 10;
+
+/** RBD images through librbd. */
+export class CephVolumes implements VolumeStorage {
+  readonly #link: CephLink;
+  readonly #commands: CephCommands;
+  readonly #images: ImageLists;
+
+  constructor({ link, commands, images }: { link: CephLink; commands: CephCommands; images: ImageLists }) {
+    this.#link = link;
+    this.#commands = commands;
+    this.#images = images;
+  }
+
+  async list(pool?: string): Promise<Volume[]> {
+    const pools = await this.#pools(pool);
+    const listed = await Promise.all(pools.map(async (one) => (await presentOrGone(this.#images.recent(one.name))).map((image) => listedVolume(one, image))));
+    return listed.flat();
+  }
+
+  async get(ref: VolumeRef): Promise<Volume> {
+    return shownVolume(ref.pool, await this.#on(ref, (rbd) => rbd.info(ref.volume, READ)));
+  }
+
+  async missing(refs: readonly VolumeRef[]): Promise<VolumeRef[]> {
+    const pools = [...new Set(refs.map(({ pool }) => pool))];
+    const names = new Map(await Promise.all(pools.map(async (pool) => [pool, new Set(await presentOrGone(this.#images.names(pool)))] as const)));
+    return refs.filter(({ pool, volume }) => names.get(pool)?.has(volume) !== true);
+  }
+
+  async create(ref: VolumeRef, sizeBytes: number): Promise<void> {
+    await this.#pools(ref.pool);
+    await this.#on(ref, (rbd) => rbd.create(ref.volume, sizeBytes, {}, CHANGE));
+    this.#images.forget(ref.pool);
+  }
+
+  async resize(ref: VolumeRef, sizeBytes: number): Promise<void> {
+    const { sizeBytes: now } = await this.get(ref);
+    if (sizeBytes < now) throw new AppError('state', 'a volume cannot be made smaller: what is at its end would be lost', { volume: volumeText(ref), sizeBytes: now });
+    await this.#on(ref, (rbd) => rbd.resize(ref.volume, sizeBytes, CHANGE));
+    this.#images.forget(ref.pool);
+  }
+
+  async rename(ref: VolumeRef, name: string): Promise<void> {
+    await this.#on(ref, (rbd) => rbd.rename(ref.volume, name, CHANGE), name);
+    this.#images.forget(ref.pool);
+  }
+
+  async copy(ref: VolumeRef, name: string): Promise<void> {
+    await this.#on(ref, (rbd) => rbd.copy(ref.volume, { image: name }, LONG), name);
+    this.#images.forget(ref.pool);
+  }
+
+  /** Looks at all that would keep the volume from being removed first: its snapshots are not to be lost in vain. */
+  async remove(ref: VolumeRef): Promise<void> {
+    await this.#on(ref, async (rbd) => {
+      await refuseClones(rbd, ref);
+      await refuseOpen(rbd, ref);
+      for (const { name, isProtected } of await rbd.snapshots.list(ref.volume, READ)) {
+        if (isProtected) await rbd.snapshots.unprotect(ref.volume, name, CHANGE);
+        await rbd.snapshots.remove(ref.volume, name, LONG);
+      }
+      await rbd.remove(ref.volume, LONG);
+    });
+    this.#images.forget(ref.pool);
+  }
+
+  /** The pools for RBD, or this one. @throws AppError 'not-found'. */
+  async #pools(name?: string): Promise<{ name: string; id: number }[]> {
+    const all = rbdPools(await this.#commands.osdDump()).map(({ pool_name, pool }) => ({ name: pool_name, id: pool }));
+    const found = all.filter((one) => name === undefined || one.name === name);
+    if (name !== undefined && found.length === 0) throw new AppError('not-found', 'there is no such pool for volumes', { pool: name });
+    return found;
+  }
+
+  /** @param newName of what the work makes. */
+  async #on<T>(ref: VolumeRef, work: (rbd: Rbd) => Promise<T>, newName?: string): Promise<T> {
+    const rados = await this.#link.rados();
+    try {
+      return await work(rados.rbd(ref.pool));
+    } catch (error) {
+      throw volumeError(error, ref, newName ?? ref.volume);
+    }
+  }
+}
+
+/** In words of volumes; what else went wrong stays as it is. */
+function volumeError(error: unknown, ref: VolumeRef, newName: string): unknown {
+  if (isAppError(error, 'not-found')) return new AppError('not-found', 'there is no such volume', { volume: volumeText(ref) }, { cause: error });
+  if (isAppError(error, 'exists')) return new AppError('exists', 'a volume of this name exists', { volume: volumeText({ pool: ref.pool, volume: newName }) }, { cause: error });
+  if (isAppError(error, 'too-large')) return new AppError('invalid', 'a volume cannot be as large', { volume: volumeText(ref) }, { cause: error });
+  return error;
+}
+
+async function refuseClones(rbd: Rbd, ref: VolumeRef): Promise<void> {
+  const children = await rbd.children(ref.volume, READ);
+  if (children.length > 0) throw new AppError('state', 'other volumes are clones of this volume', { volume: volumeText(ref), clones: namedImages(children) });
+}
+
+/** For people; the first of many. */
+export function namedImages(images: readonly RbdImageSpec[]): string {
+  const names = images.slice(0, NAMED_MAX).map(({ pool, image, isInTrash }) => `${pool}/${image}${isInTrash ? ' (in the trash)' : ''}`);
+  return images.length > NAMED_MAX ? `${names.join(', ')} and ${images.length - NAMED_MAX} more` : names.join(', ');
+}
+
+async function refuseOpen(rbd: Rbd, ref: VolumeRef): Promise<void> {
+  const watchers = await rbd.locks.watchers(ref.volume, READ);
+  if (watchers.length === 0) return;
+  throw new AppError('state', 'somebody has this volume open', { volume: volumeText(ref), clients: watchers.slice(0, NAMED_MAX).map(({ address }) => address).join(', ') });
+}
