@@ -1,6 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { z } from 'zod';
 import { AppError } from './errors.ts';
+import { parseJson } from './json.ts';
 
 /** Of the JSON text of all lines: two thousand usual ones. */
 const TOTAL_MAX_BYTES = 250_000;
@@ -94,7 +95,7 @@ function lastWithin(lines: readonly string[], linesMax: number): readonly string
 
 /** `time level message key=value …` of a JSON line; what is none stays as it is. Always one line, without control characters. */
 export function renderLogLine(json: string): string {
-  const parsed = record.safeParse(toJson(json));
+  const parsed = record.safeParse(parseJson(json));
   return shorten(parsed.success ? renderRecord(parsed.data) : escapeControls(json.trimEnd()));
 }
 
@@ -115,14 +116,4 @@ function escapeControls(text: string): string {
 
 function shorten(line: string): string {
   return line.length <= LINE_MAX_CHARS ? line : `${line.slice(0, LINE_MAX_CHARS - 1)}…`;
-}
-
-function toJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

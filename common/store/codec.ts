@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts';
+import { parseJson } from '../json.ts';
 import { VALUE_MAX_BYTES } from './store.ts';
 
 /**
@@ -17,14 +18,7 @@ export function encodeValue(path: string, value: unknown): string {
 
 /** Parsed JSON; null for an empty znode, undefined for text that is not JSON, which no schema accepts. */
 export function decodeValue(text: string): unknown {
-  if (text === '') return null;
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  return text === '' ? null : parseJson(text);
 }
 
 /**

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { Clock } from '../../common/clock.ts';
 import { AppError } from '../../common/errors.ts';
+import { parseJson } from '../../common/json.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Command, Run } from '../../common/process.ts';
 import { makePassage, readOptional, unlinkOptional, writeAtomically } from './atomic-file.ts';
@@ -255,14 +256,4 @@ function withTabs(record: string): string {
 
 function linesOf(text: string): string[] {
   return text.split('\n').filter((line) => line !== '');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
 import { LINK_GROUP } from './link.ts';
+import { parseJson } from '../../common/json.ts';
 
 /** A device in the output of `ip address show`. */
 export interface AddressedDevice {
@@ -38,14 +39,4 @@ export function parseAddressedDevices(text: string): AddressedDevice[] {
 function toDevice({ ifname, ifindex, mtu, group, addr_info: entries }: z.infer<typeof shown>): AddressedDevice {
   const addresses = entries.flatMap((entry) => (entry === undefined ? [] : [{ address: entry.local, prefixLength: entry.prefixlen }]));
   return { name: ifname, index: ifindex, mtuBytes: mtu, ours: group === String(LINK_GROUP), addresses };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

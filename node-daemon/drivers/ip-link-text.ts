@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { VXLAN_PORT } from '../../common/domain/network.ts';
 import { AppError } from '../../common/errors.ts';
 import { LINK_GROUP, type FdbEntry, type HostLink, type HostLinks, type LinkChange } from './link.ts';
+import { parseJson } from '../../common/json.ts';
 
 const FLOOD_MAC = '00:00:00:00:00:00';
 
@@ -149,14 +150,4 @@ function parse<T>(schema: z.ZodType<T>, text: string): T {
   const parsed = schema.safeParse(text.trim() === '' ? [] : parseJson(text));
   if (parsed.success) return parsed.data;
   throw new AppError('component', 'iproute2 printed something unexpected', { text: text.slice(0, 200) }, { cause: parsed.error });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

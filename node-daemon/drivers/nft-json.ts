@@ -1,6 +1,7 @@
 import { FIREWALL_TABLE } from '../../common/domain/network.ts';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import { parseJson } from '../../common/json.ts';
 import { MARKS, type FirewallFamily, type FirewallFault, type ObservedChain, type ObservedFirewall, type ObservedTable } from './firewall.ts';
 
 /** A part of an element: text, a prefix, or the parts of a concatenation (libnftables-json(5)). */
@@ -44,13 +45,7 @@ export function parseTables(texts: readonly string[]): ObservedFirewall {
 }
 
 function parseListing(text: string): readonly z.infer<typeof item>[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new AppError('component', 'nft printed something unexpected', { text: text.slice(0, 200) }, { cause: error });
-  }
-  const parsed = listing.safeParse(value);
+  const parsed = listing.safeParse(parseJson(text));
   if (!parsed.success) throw new AppError('component', 'nft printed something unexpected', { text: text.slice(0, 200) }, { cause: parsed.error });
   return parsed.data.nftables;
 }

@@ -2,6 +2,7 @@ import { link, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import { parseJson } from '../../common/json.ts';
 import { hasErrno } from './errno.ts';
 
 const record = z.strictObject({
@@ -39,12 +40,7 @@ async function readOptional(file: string): Promise<string | undefined> {
 }
 
 function parseRecord(text: string): PidRecord | undefined {
-  try {
-    return record.safeParse(JSON.parse(text)).data;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  return record.safeParse(parseJson(text)).data;
 }
 
 /**
