@@ -2,14 +2,13 @@ import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
 import type { Mirror } from '../common/mirror/mirror.ts';
 import type { OperationContext } from '../common/operations/context.ts';
-import type { Run } from '../common/process.ts';
 import { Controller } from '../common/reconcile/controller.ts';
 import type { MirroredKind, RESOURCES } from '../common/schema/resources.ts';
 import type { NodeConfig } from './config.ts';
 import { LinuxBlockDevices } from './drivers/block-device.ts';
 import { RadosCommands } from './drivers/ceph-commands.ts';
 import { CephOsdCluster } from './drivers/osd-cluster.ts';
-import { createOsdService } from './drivers/osd-service.ts';
+import { createOsdService, type OsdServiceDeps } from './drivers/osd-service.ts';
 import { CephOsdStore } from './drivers/osd-store.ts';
 import { mirrorChanges, whenFresh } from './reconcilers/key-sources.ts';
 import type { OsdWorld } from './reconcilers/osd-observer.ts';
@@ -91,7 +90,8 @@ class Storage implements NodeStorage {
 }
 
 /** The OSDs of this very host. */
-export function composeOsdHost({ ceph }: NodeConfig, { run, clock, log }: { run: Run; clock: Clock; log: Logger }): OsdHost {
+export function composeOsdHost({ ceph }: NodeConfig, deps: OsdServiceDeps): OsdHost {
+  const { run, clock, log } = deps;
   const { config_file: configFile, client, keyring_file: keyringFile, osd } = ceph;
   const commands = new RadosCommands({ configFile, client, keyringFile, clock, log });
   const user = osd.service.kind === 'systemd' ? osd.service.user : undefined;
@@ -99,7 +99,7 @@ export function composeOsdHost({ ceph }: NodeConfig, { run, clock, log }: { run:
     cluster: new CephOsdCluster(commands),
     devices: new LinuxBlockDevices({ run }),
     store: new CephOsdStore({ run, directory: osd.directory, configFile, user }),
-    service: createOsdService(ceph, { run, clock, log }),
+    service: createOsdService(ceph, deps),
     stop: () => commands.stop(),
   };
 }

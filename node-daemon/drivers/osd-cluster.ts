@@ -45,8 +45,11 @@ export interface OsdCluster {
   place(id: OsdId, place: OsdPlace, signal: AbortSignal): Promise<void>;
   drain(id: OsdId, signal: AbortSignal): Promise<OsdDrain>;
   setIn(id: OsdId, isIn: boolean, signal: AbortSignal): Promise<void>;
-  /** Takes it out of everything: CRUSH, keys, the OSD map. It must not run. */
-  purge(id: OsdId, signal: AbortSignal): Promise<void>;
+  /**
+   * Takes it out of everything: CRUSH, keys, the OSD map. It must not run.
+   * @throws AppError 'state' or 'component' without `force`, when the manager holds that data would be lost.
+   */
+  purge(osd: { id: OsdId; force: boolean }, signal: AbortSignal): Promise<void>;
 }
 
 const flagNumber = z.union([z.literal(0), z.literal(1)]).transform((one) => one === 1);
@@ -115,10 +118,10 @@ export class CephOsdCluster implements OsdCluster {
     await this.#ceph.mon({ prefix: isIn ? 'osd in' : 'osd out', ids: [String(id)] }, signal);
   }
 
-  /** Ceph purges only what is down; what has just been ended is told so rather than waited for. */
-  async purge(id: OsdId, signal: AbortSignal): Promise<void> {
+  /** Ceph purges only what is down; what has just been ended is told so rather than waited for. The command is the manager's, who looks at the data. */
+  async purge({ id, force }: { id: OsdId; force: boolean }, signal: AbortSignal): Promise<void> {
     await this.#ceph.mon({ prefix: 'osd down', ids: [String(id)] }, signal);
-    await this.#ceph.mon({ prefix: 'osd purge', id, yes_i_really_mean_it: true }, signal);
+    await this.#ceph.mgr({ prefix: 'osd purge', id, yes_i_really_mean_it: true, ...(force ? { force } : {}) }, signal);
   }
 
   async #entry(fits: (osd: z.output<typeof osdDump>['osds'][number]) => boolean, signal: AbortSignal): Promise<z.output<typeof osdDump>['osds'][number] | undefined> {

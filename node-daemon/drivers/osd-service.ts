@@ -66,10 +66,7 @@ export function parseUnitState(text: string): OsdServiceState {
   return ['active', 'activating', 'reloading', 'deactivating'].includes(properties.get('ActiveState') ?? '') ? 'running' : 'stopped';
 }
 
-interface ProcessDeps {
-  run: Run;
-  clock: Clock;
-  log: Logger;
+interface ProcessDeps extends OsdServiceDeps {
   /** Holds a folder `ceph-ID` for each OSD. */
   directory: string;
   configFile: string;
@@ -82,8 +79,8 @@ class ProcessOsdService implements OsdService {
 
   constructor(deps: ProcessDeps) {
     this.#deps = deps;
-    const { clock, log, directory } = deps;
-    this.#processes = new ServiceProcesses({ clock, log, markOf: (argv) => markOfOsd(directory, argv) });
+    const { clock, log, wrap, directory } = deps;
+    this.#processes = new ServiceProcesses({ clock, log, wrap, markOf: (argv) => markOfOsd(directory, argv) });
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -119,7 +116,15 @@ function markOfOsd(directory: string, argv: readonly string[]): ServiceMark | un
   return isOurs ? { key: id, digest: '' } : undefined;
 }
 
-export function createOsdService(config: NodeConfig['ceph'], deps: { run: Run; clock: Clock; log: Logger }): OsdService {
+/** What an OSD service works with. `wrap` starts its processes in another way; it must become the program (execve). */
+export interface OsdServiceDeps {
+  run: Run;
+  clock: Clock;
+  log: Logger;
+  wrap?: ((command: Command) => Command) | undefined;
+}
+
+export function createOsdService(config: NodeConfig['ceph'], deps: OsdServiceDeps): OsdService {
   switch (config.osd.service.kind) {
     case 'systemd':
       return new SystemdOsdService(deps.run);

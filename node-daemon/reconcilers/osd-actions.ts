@@ -68,7 +68,7 @@ export class OsdActions {
       case 'stop':
         return service.stopOsd(numberOf(seen), signal);
       case 'purge':
-        return cluster.purge(numberOf(seen), signal);
+        return cluster.purge({ id: numberOf(seen), force: spec.removal?.force === true }, signal);
       case 'wipe':
         return devices.wipe(seen.deviceName, spec.uuid, signal);
       case 'remove-folder':
