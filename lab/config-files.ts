@@ -188,6 +188,7 @@ function pvcdYaml(place: LabPlace, state: LabState, host: LabHost): string {
     },
     api_service: { kind: 'command', start: [labctl, 'start', 'pvc-api'], stop: [labctl, 'stop', 'pvc-api'] },
     enable_storage: state.storage,
+    ceph: { osd: { service: { kind: 'process' } } },
     initial_domain_state: 'ready',
     ssh: { private_key_file: etc(host, 'id_ed25519'), known_hosts_file: etc(host, 'known_hosts') },
   };

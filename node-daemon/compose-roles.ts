@@ -13,6 +13,7 @@ import { NodeStatusReporter } from './reconcilers/node-status.ts';
 import { PrimaryAddresses } from './reconcilers/primary-addresses.ts';
 import type { PrimaryLease } from './reconcilers/primary-lease.ts';
 import { PrimaryReconciler, type PrimaryServer } from './reconcilers/primary.ts';
+import type { VmDisks } from './reconcilers/vm-disks.ts';
 import type { VmNetworks } from './reconcilers/vm-networks.ts';
 import { VmReconciler } from './reconcilers/vm.ts';
 import { VmStatisticsReporter } from './reconcilers/vm-statistics.ts';
@@ -61,7 +62,7 @@ export function createPrimary(config: NodeConfig, parts: NodeParts, own: Primary
   });
 }
 
-export function createVms(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; networks: VmNetworks; enqueue: (uuid: VmId) => void }): VmReconciler {
+export function createVms(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; networks: VmNetworks; disks: VmDisks; enqueue: (uuid: VmId) => void }): VmReconciler {
   return new VmReconciler({
     me: config.node,
     store: parts.store,
@@ -69,6 +70,7 @@ export function createVms(config: NodeConfig, parts: NodeParts, own: { context: 
     hypervisor: parts.hypervisor,
     operations: vmOperations(own.context),
     networks: own.networks,
+    disks: own.disks,
     clock: parts.clock,
     log: parts.log,
     shutdownTimeoutMs: config.vm.shutdown_timeout_s * 1_000,

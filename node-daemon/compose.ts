@@ -13,6 +13,7 @@ import { Controller, type ControllerOptions, type KeySource } from '../common/re
 import { MIRRORED, RESOURCES, type MirroredKind } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { PVC_VERSION } from '../common/version.ts';
+import { composeDisks, type DiskParts, type NodeDisks } from './compose-disks.ts';
 import { composeNetworks, type NetworkParts, type NodeNetworks } from './compose-networks.ts';
 import { createPrimary, createPrimaryAddresses, createStatus, createVms } from './compose-roles.ts';
 import { composeStorage, type NodeStorage, type StorageParts } from './compose-storage.ts';
@@ -33,7 +34,7 @@ import { coalesce, CONSOLE_INTERVAL_MS, VmConsoleReconciler } from './reconciler
 import type { VmReconciler } from './reconcilers/vm.ts';
 
 /** The world outside of the daemon, real or simulated. */
-export interface NodeParts extends NetworkParts, StorageParts {
+export interface NodeParts extends NetworkParts, StorageParts, DiskParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
@@ -100,6 +101,7 @@ class Node implements NodeDaemon {
   readonly #primary: PrimaryReconciler;
   readonly #networks: NodeNetworks;
   readonly #storage: NodeStorage;
+  readonly #disks: NodeDisks;
   readonly #vms: VmReconciler;
   readonly #controllers: { vm: Controller; domains: Controller; console: Controller; primary: Controller; presence: Controller };
   #registered = false;
@@ -123,8 +125,9 @@ class Node implements NodeDaemon {
     const addresses = createPrimaryAddresses(config, parts, { mirror: this.#mirror, lease: this.#lease });
     this.#networks = composeNetworks(config, { parts, mirror: this.#mirror, addresses });
     this.#storage = composeStorage(config, { parts, mirror: this.#mirror, context: this.#context });
+    this.#disks = composeDisks(config, { parts });
     this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status, addresses, servers: this.#networks.servers });
-    this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
+    this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, disks: this.#disks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
     this.#controllers = {
       vm: this.#vmController(),
       domains: this.#domainsController(),
@@ -153,6 +156,7 @@ class Node implements NodeDaemon {
     await this.#networks.start(signal);
     await this.#storage.start(signal);
     await hypervisor.start(signal);
+    await this.#disks.start();
     for (const vm of await consoles.list()) this.#controllers.console.enqueue(vm);
     await this.#lookAtHost();
     this.#controllers.presence.start();
@@ -176,6 +180,7 @@ class Node implements NodeDaemon {
     for (const controller of Object.values(this.#controllers)) void controller.stop();
     this.#networks.abandon();
     this.#storage.abandon();
+    this.#disks.abandon();
     void this.#vms.stop();
     void this.#audit.stop();
     this.#occupancy.stop();
@@ -200,6 +205,7 @@ class Node implements NodeDaemon {
     const working = [primary, domains, vm, console, presence];
     const stopped = working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop()));
     await Promise.all([...stopped, this.#part('the networks', () => this.#networks.stop()), this.#part('the OSDs', () => this.#storage.stop())]);
+    await this.#part('the disks', () => this.#disks.stop());
     await this.#part('migrations', () => this.#vms.stop());
     await this.#part('libvirt', () => hypervisor.stop());
     await this.#part('consoles', () => consoles.stop());

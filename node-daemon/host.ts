@@ -7,6 +7,7 @@ import type { LogTail } from '../common/log-tail.ts';
 import { follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
 import { composeNode, type NodeDaemon } from './compose.ts';
+import { composeDiskHost } from './compose-disks.ts';
 import type { ServerParts } from './compose-servers.ts';
 import { composeOsdHost } from './compose-storage.ts';
 import type { NodeConfig } from './config.ts';
@@ -43,7 +44,7 @@ export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger;
     links: new IpLinkDriver({ run, follow, clock, log }),
     firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),
     servers: composeServerParts(config, { clock, log }),
-    ...(config.enable_storage ? { osds: composeOsdHost(config, { run, clock, log }) } : {}),
+    ...(config.enable_storage ? { osds: composeOsdHost(config, { run, clock, log }), disks: composeDiskHost(config, clock) } : {}),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),

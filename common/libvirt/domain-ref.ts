@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts';
 import type { XdrReader, XdrWriter } from './xdr.ts';
 
-const UUID_BYTES = 16;
+export const UUID_BYTES = 16;
 
 /** How the protocol names a domain (remote_nonnull_domain). The QEMU driver looks at the UUID alone. */
 export interface DomainRef {
@@ -33,7 +33,7 @@ export function readDomainRef(reader: XdrReader): DomainRef {
   return { name: reader.string(), uuid: uuidText(reader.fixed(UUID_BYTES)), id: reader.int() };
 }
 
-function uuidText(bytes: Buffer): string {
+export function uuidText(bytes: Buffer): string {
   const hex = bytes.toString('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

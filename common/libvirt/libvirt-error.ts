@@ -14,6 +14,7 @@ export const LIBVIRT_ERROR = {
   noDomain: 42,
   authFailed: 45,
   operationInvalid: 55,
+  noSecret: 66,
   configUnsupported: 67,
   operationTimeout: 68,
   operationAborted: 78,
@@ -56,6 +57,7 @@ function errorCodeOf(libvirtCode: number): ErrorCode {
   switch (libvirtCode) {
     case LIBVIRT_ERROR.noDomain:
     case LIBVIRT_ERROR.noDomainMetadata:
+    case LIBVIRT_ERROR.noSecret:
       return 'not-found';
     case LIBVIRT_ERROR.operationInvalid:
     case LIBVIRT_ERROR.operationUnsupported:

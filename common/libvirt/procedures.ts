@@ -1,4 +1,5 @@
 import { readDomainRef, writeDomainRef, writeUuid, type DomainRef } from './domain-ref.ts';
+import { readSecretRef, writeSecretRef, type SecretRef } from './secret-ref.ts';
 import { readTypedParams, writeTypedParam, type TypedParam, type TypedParams } from './typed-param.ts';
 import type { XdrReader, XdrWriter } from './xdr.ts';
 
@@ -120,6 +121,17 @@ export const PROCEDURES = {
     (r) => {
       r.opaque(MIGRATE_COOKIE_MAX_BYTES);
     },
+  ),
+  secretLookupByUuid: procedure(141, 'secretLookupByUuid', (w, uuid: string) => writeUuid(w, uuid), readSecretRef),
+  secretDefineXml: procedure(142, 'secretDefineXml', (w, a: { xml: string; flags: number }) => void w.string(a.xml).uint(a.flags), readSecretRef),
+  secretSetValue: procedure(
+    144,
+    'secretSetValue',
+    (w, a: { secret: SecretRef; value: Uint8Array; flags: number }) => {
+      writeSecretRef(w, a.secret);
+      w.opaque(a.value).uint(a.flags);
+    },
+    noResult,
   ),
 } as const;
 

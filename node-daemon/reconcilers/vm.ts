@@ -14,6 +14,7 @@ import type { Store } from '../../common/store/store.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import { isAlive, type VmStep, type VmView } from '../plans/vm-view.ts';
 import { nextVmStep } from '../plans/vm.ts';
+import type { VmDisks } from './vm-disks.ts';
 import { VmMigrations } from './vm-migrations.ts';
 import type { VmNetworks } from './vm-networks.ts';
 
@@ -30,6 +31,7 @@ export interface VmReconcilerDeps {
   hypervisor: Hypervisor;
   operations: Pick<VmOperations, 'keepAt' | 'finishRemoval'>;
   networks: VmNetworks;
+  disks: VmDisks;
   clock: Clock;
   log: Logger;
   shutdownTimeoutMs: number;
@@ -180,7 +182,7 @@ export class VmReconciler {
     await this.#deps.mirror.waitFor('vm-status', uuid, 'gone', { timeoutMs: MIRROR_WAIT_MS });
   }
 
-  /** A refusal by libvirt, or a network that does not come up, is the VM's failure; a libvirt that does not answer is tried again. */
+  /** A refusal by libvirt, a network that does not come up, or disks that are not ready, is the VM's failure; a libvirt that does not answer is tried again. */
   async #create(uuid: VmId, view: VmView): Promise<void> {
     const { hypervisor, consoleDirectory } = this.#deps;
     const { spec, status } = view;
@@ -188,7 +190,7 @@ export class VmReconciler {
     try {
       const mtus = await this.#deps.networks.here(spec.doc.interfaces);
       const xml = spec.doc.interfaces.length === 0 ? spec.doc.xml : withClusterInterfaces(spec.doc.xml, mtus);
-      await hypervisor.create(uuid, withConsoleLog(xml, `${consoleDirectory}/${uuid}.log`));
+      await hypervisor.create(uuid, withConsoleLog(await this.#deps.disks.ready(xml), `${consoleDirectory}/${uuid}.log`));
     } catch (error) {
       if (!isAppError(error, 'component', 'invalid', 'state')) throw error;
       this.#deps.log.warn({ vm: uuid, error: describeError(error) }, 'the guest could not be started');
