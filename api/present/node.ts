@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { shownCoordinatorState, shownDomainsState } from '../../common/domain/node-state.ts';
-import { isAlive } from '../../common/operations/choose-node.ts';
 import type { DaemonState, NodeStatus } from '../../common/schema/node.ts';
 import { PRIMARY_WISH_ID } from '../../common/schema/resources.ts';
 import type { ApiMirror } from '../cluster.ts';
@@ -59,6 +58,10 @@ export function presentNode(mirror: ApiMirror, name: string): NodeView {
 function shownDaemonState(mirror: ApiMirror, name: string): DaemonState {
   const said = mirror.get('node-status', name)?.doc.daemonState ?? 'stop';
   return !isAlive(mirror, name) && said !== 'stop' ? 'dead' : said;
+}
+
+function isAlive(mirror: ApiMirror, name: string): boolean {
+  return mirror.get('presence', name) !== undefined;
 }
 
 function presentFacts(status: NodeStatus | undefined): Pick<NodeView, 'pvc_version' | 'cpu_count' | 'kernel' | 'os' | 'arch' | 'libvirt_version' | 'qemu_version'> {

@@ -25,6 +25,9 @@ export function vlanName(vni: number): string {
 /** Name of our tables in nftables. Every other table is somebody else's and is never touched. */
 export const FIREWALL_TABLE = 'pvc';
 
+/** The set of our tables that names each chain, with the mark of its content as the element's comment: nft does not print rules as they were given. */
+export const FIREWALL_MARKS = 'marks';
+
 /** Network of a bridge's name; undefined for a bridge that is not ours. */
 export function vniOfBridge(name: string): number | undefined {
   const digits = /^vmbr([1-9]\d{0,7})$/u.exec(name)?.[1];

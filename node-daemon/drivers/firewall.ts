@@ -1,9 +1,6 @@
 /** Our tables are named `pvc` in these families: routed traffic, and frames between the ports of one bridge. */
 export type FirewallFamily = 'inet' | 'bridge';
 
-/** The set of our tables that names each chain, with the mark of its content as the element's comment: nft does not print rules as they were given. */
-export const MARKS = 'marks';
-
 export interface ObservedChain {
   readonly mark: string | undefined;
   readonly ruleCount: number;

@@ -1,8 +1,8 @@
-import { FIREWALL_TABLE } from '../../common/domain/network.ts';
+import { FIREWALL_MARKS, FIREWALL_TABLE } from '../../common/domain/network.ts';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
 import { parseJson } from '../../common/json.ts';
-import { MARKS, type FirewallFamily, type FirewallFault, type ObservedChain, type ObservedFirewall, type ObservedTable } from './firewall.ts';
+import type { FirewallFamily, FirewallFault, ObservedChain, ObservedFirewall, ObservedTable } from './firewall.ts';
 
 /** A part of an element: text, a prefix, or the parts of a concatenation (libnftables-json(5)). */
 const scalar = z.union([z.string(), z.number().transform(String), z.looseObject({ prefix: z.object({ addr: z.string(), len: z.int() }) }).transform(({ prefix }) => `${prefix.addr}/${prefix.len}`)]);
@@ -59,7 +59,7 @@ function take(tables: Map<FirewallFamily, TableUnderWay>, { table, chain, rule, 
   if (chain !== undefined) into.chains.set(chain.name, { mark: undefined, ruleCount: 0 });
   if (rule !== undefined) into.chains.set(rule.chain, { mark: undefined, ruleCount: (into.chains.get(rule.chain)?.ruleCount ?? 0) + 1 });
   const filled = set ?? map;
-  if (filled?.name === MARKS) for (const marked of filled.elem) takeMark(into.marks, marked);
+  if (filled?.name === FIREWALL_MARKS) for (const marked of filled.elem) takeMark(into.marks, marked);
   else if (filled !== undefined) into.sets.set(filled.name, new Set(z.array(element).parse(filled.elem)));
 }
 

@@ -1,5 +1,5 @@
-import { FIREWALL_TABLE } from '../../common/domain/network.ts';
-import { MARKS, type FirewallFamily, type ObservedChain, type ObservedFirewall, type ObservedTable } from '../drivers/firewall.ts';
+import { FIREWALL_MARKS, FIREWALL_TABLE } from '../../common/domain/network.ts';
+import type { FirewallFamily, ObservedChain, ObservedFirewall, ObservedTable } from '../drivers/firewall.ts';
 import type { DesiredChain, DesiredElement, FirewallPart } from './firewall.ts';
 
 /** One transaction. */
@@ -15,7 +15,7 @@ const FAMILIES: readonly FirewallFamily[] = ['inet', 'bridge'];
 const tables = (verb: 'add' | 'delete'): string[] => FAMILIES.map((family) => `${verb} table ${family} ${FIREWALL_TABLE}`);
 
 /** These lines stand at the head of every document: what exists already is left as it is. */
-export const TABLES: readonly string[] = [...tables('add'), ...FAMILIES.map((family) => `add set ${family} ${FIREWALL_TABLE} ${MARKS} { type ifname; }`)];
+export const TABLES: readonly string[] = [...tables('add'), ...FAMILIES.map((family) => `add set ${family} ${FIREWALL_TABLE} ${FIREWALL_MARKS} { type ifname; }`)];
 
 /** Both tables go. */
 export const RESET: readonly string[] = [...tables('add'), ...tables('delete')];
@@ -51,7 +51,7 @@ function insertionLines(chain: DesiredChain, held: ObservedChain): string[] | un
 
 /** An element's comment cannot be changed; what is added twice stays as it was. */
 function markLines({ family, name, mark }: DesiredChain): string[] {
-  const set = `element ${family} ${FIREWALL_TABLE} ${MARKS}`;
+  const set = `element ${family} ${FIREWALL_TABLE} ${FIREWALL_MARKS}`;
   return [`add ${set} { "${name}" }`, `delete ${set} { "${name}" }`, `add ${set} { "${name}" comment "${mark}" }`];
 }
 
@@ -106,7 +106,7 @@ function leftoversOf(parts: readonly FirewallPart[], observed: ObservedFirewall)
     const chainsGone = [...chains.keys()].filter((name) => names?.has(name) !== true);
     others.push(...chainsGone.map((name) => `flush chain ${at} ${name}`), ...chainsGone.map((name) => `delete chain ${at} ${name}`));
     const marksGone = [...marks.keys()].filter((name) => names?.has(name) !== true);
-    elements.push(...marksGone.map((name) => `delete element ${at} ${MARKS} { "${name}" }`));
+    elements.push(...marksGone.map((name) => `delete element ${at} ${FIREWALL_MARKS} { "${name}" }`));
     for (const [set, held] of sets) {
       const keep = known?.get(set);
       if (keep === undefined) others.push(`delete set ${at} ${set}`);

@@ -1,5 +1,5 @@
-import { FIREWALL_TABLE } from '../../common/domain/network.ts';
-import { MARKS, type Firewall, type FirewallFamily, type FirewallFault, type ObservedFirewall, type ObservedTable } from '../../node-daemon/drivers/firewall.ts';
+import { FIREWALL_MARKS, FIREWALL_TABLE } from '../../common/domain/network.ts';
+import type { Firewall, FirewallFamily, FirewallFault, ObservedFirewall, ObservedTable } from '../../node-daemon/drivers/firewall.ts';
 
 interface Table {
   readonly chains: Map<string, string[]>;
@@ -58,11 +58,11 @@ export class SimulatedFirewall implements Firewall {
 }
 
 function observe({ chains, sets }: Table): ObservedTable {
-  const marks = new Map([...(sets.get(MARKS) ?? [])].map((element) => element.split(' comment ') as [string, string]));
+  const marks = new Map([...(sets.get(FIREWALL_MARKS) ?? [])].map((element) => element.split(' comment ') as [string, string]));
   return {
     chains: new Map([...chains].map(([name, rules]) => [name, { mark: marks.get(name), ruleCount: rules.length }])),
     marks,
-    sets: new Map([...sets].filter(([name]) => name !== MARKS).map(([name, held]) => [name, new Set(held)])),
+    sets: new Map([...sets].filter(([name]) => name !== FIREWALL_MARKS).map(([name, held]) => [name, new Set(held)])),
   };
 }
 
