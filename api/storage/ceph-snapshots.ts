@@ -27,8 +27,8 @@ export class CephSnapshots implements SnapshotStorage {
   async list({ pool, volume }: { pool?: string | undefined; volume?: string | undefined }): Promise<Snapshot[]> {
     const names = await this.#pools.names();
     if (pool !== undefined && !names.includes(pool)) throw new AppError('not-found', 'there is no such pool for volumes', { pool });
-    const volumes = await Promise.all((pool === undefined ? names : [pool]).map((one) => this.#volumesWithSnapshots(one, volume)));
-    const listed = await Promise.all(volumes.flat().map((ref) => this.#ofVolume(ref)));
+    if (pool !== undefined && volume !== undefined) return this.#ofVolume({ pool, volume });
+    const listed = await Promise.all((pool === undefined ? names : [pool]).map((one) => this.#ofPool(one, volume)));
     return listed.flat();
   }
 
@@ -77,10 +77,12 @@ export class CephSnapshots implements SnapshotStorage {
     return parent?.snapshot === ref.snapshot;
   }
 
-  async #volumesWithSnapshots(pool: string, volume: string | undefined): Promise<VolumeRef[]> {
-    if (volume !== undefined) return [{ pool, volume }];
+  /** Of all volumes by one look at the pool. */
+  async #ofPool(pool: string, volume: string | undefined): Promise<Snapshot[]> {
     const images = await presentOrGone(this.#images.fresh(pool));
-    return images.filter(({ snapshots }) => snapshots.length > 0).map(({ name }) => ({ pool, volume: name }));
+    return images
+      .filter(({ name }) => volume === undefined || name === volume)
+      .flatMap((image) => image.snapshots.map(({ id, name, sizeBytes }) => ({ pool, volume: image.name, snapshot: name, id, sizeBytes, isProtected: null, createdMs: null })));
   }
 
   /** None of a volume that does not exist. */

@@ -119,9 +119,10 @@ export interface Volume extends VolumeRef, Image {
 export interface Snapshot extends SnapshotRef {
   id: number;
   sizeBytes: number;
-  isProtected: boolean;
-  /** Milliseconds since the epoch. */
-  createdMs: number;
+  /** Null where many volumes were looked at together. */
+  isProtected: boolean | null;
+  /** Milliseconds since the epoch; null alike. */
+  createdMs: number | null;
 }
 
 /** Space of the whole cluster. */
