@@ -84,6 +84,7 @@ const BASE = ['base'];
 const MODEL = [...BASE, 'schema', 'domain'];
 const LAYERS: readonly { name: string; prefixes: readonly string[]; below: readonly string[] }[] = [
   { name: 'schema', prefixes: ['common/schema/'], below: BASE },
+  { name: 'view', prefixes: ['common/view/'], below: [...BASE, 'schema'] },
   { name: 'domain', prefixes: ['common/domain/'], below: [...BASE, 'schema'] },
   { name: 'store', prefixes: ['common/store/'], below: BASE },
   { name: 'mirror', prefixes: ['common/mirror/'], below: [...BASE, 'schema', 'store'] },
@@ -101,8 +102,8 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   { name: 'api-config', prefixes: ['api/config.ts'], below: [...BASE, 'schema'] },
   { name: 'api-cluster', prefixes: ['api/cluster.ts'], below: [...MODEL, 'store', 'mirror', 'operations'] },
   { name: 'api-storage', prefixes: ['api/storage/'], below: [...MODEL, 'rados'] },
-  { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'mirror', 'api-cluster', 'api-storage'] },
-  { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-storage', 'api-edge'] },
+  { name: 'api-edge', prefixes: ['api/params/', 'api/present/'], below: [...MODEL, 'view', 'mirror', 'api-cluster', 'api-storage'] },
+  { name: 'api-routes', prefixes: ['api/'], below: [...MODEL, 'view', 'store', 'mirror', 'operations', 'api-config', 'api-cluster', 'api-storage', 'api-edge'] },
   { name: 'node-main', prefixes: ['node-daemon/main.ts'], below: [...BASE, 'store', 'node-compose', 'node-config'] },
   { name: 'node-config', prefixes: ['node-daemon/config.ts'], below: [...BASE, 'schema'] },
   { name: 'drivers', prefixes: ['node-daemon/drivers/'], below: [...MODEL, 'libvirt', 'rados', 'node-config'] },

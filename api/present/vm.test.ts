@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { aDomainXml, aStatus, aVm } from '../../test/support/builders.ts';
 import type { VmFigures } from '../../common/schema/vm-statistics.ts';
-import { presentVmDefinition, presentVmStatus, vmView, withCounters } from './vm.ts';
+import { vmView } from '../../common/view/vm.ts';
+import { presentVmDefinition, presentVmStatus, withCounters } from './vm.ts';
 
 const DEVICES = `<disk type="file"><source file="/a"/><target dev="sda" bus="scsi"/></disk>
 <disk type="file"><source file="/b"/><target dev="constructor" bus="scsi"/></disk>

@@ -2,10 +2,11 @@ import { z } from 'zod';
 import { parseAddress, parseMac } from '../../common/domain/addressing.ts';
 import { AppError } from '../../common/errors.ts';
 import { reservationNamed, reservationsOf, type DhcpReservationOperations } from '../../common/operations/dhcp-reservation.ts';
+import { dhcpLeaseView, type DhcpLeaseView } from '../../common/view/dhcp-lease.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { flag, freeText, list, optionalText, text } from '../params/values.ts';
-import { dhcpLeaseView, presentLeases, presentReservations, type DhcpLeaseView } from '../present/dhcp-lease.ts';
+import { presentLeases, presentReservations } from '../present/dhcp-lease.ts';
 import { done, messageReply, ok, route, type Route } from '../route.ts';
 import { nameOf, NAME_MAX_CHARS, network, networkOf } from './network-values.ts';
 

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { directionOf, refuseUnlessManaged, rulesOf, type NetworkAclOperations } from '../../common/operations/network-acl.ts';
 import { ACL_RULE_LENGTH_MAX, aclRule } from '../../common/schema/network.ts';
+import { networkAclView } from '../../common/view/network-acl.ts';
 import type { ApiMirror } from '../cluster.ts';
 import type { AclCheck } from '../nft-check.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { freeText, optionalInteger, optionalText, text } from '../params/values.ts';
-import { networkAclView, presentAcl } from '../present/network-acl.ts';
+import { presentAcl } from '../present/network-acl.ts';
 import { done, messageReply, ok, route, type Call, type Route } from '../route.ts';
 import { nameOf, NAME_MAX_CHARS, network, networkOf } from './network-values.ts';
 

@@ -2,10 +2,11 @@ import { z } from 'zod';
 import type { NetworkSettings } from '../../common/domain/network-settings.ts';
 import type { NetworkOperations } from '../../common/operations/network.ts';
 import type { NetworkSpec } from '../../common/schema/network.ts';
+import { networkView } from '../../common/view/network.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { clearableList, clearableText, freeText, optionalFlag, optionalText, text } from '../params/values.ts';
-import { networkNodes, networkView, presentNetwork } from '../present/network.ts';
+import { networkNodes, presentNetwork } from '../present/network.ts';
 import { done, messageReply, ok, route, type Reply, type Route } from '../route.ts';
 import { digits, nameOf, NAME_MAX_CHARS, network, networkOf } from './network-values.ts';
 

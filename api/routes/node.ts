@@ -7,10 +7,11 @@ import { readResource } from '../../common/operations/update-resource.ts';
 import { coordinatorState, daemonState, domainsState } from '../../common/schema/node.ts';
 import type { Task } from '../../common/schema/task.ts';
 import type { Store } from '../../common/store/store.ts';
+import { nodeCoordinatorStateView, nodeDaemonStateView, nodeDomainStateView, nodeView, type NodeView } from '../../common/view/node.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { flag, freeText, optionalInteger, optionalText, text } from '../params/values.ts';
-import { nodeCoordinatorStateView, nodeDaemonStateView, nodeDomainStateView, nodeView, presentNode, type NodeView } from '../present/node.ts';
+import { presentNode } from '../present/node.ts';
 import { done, messageReply, ok, route, type Call, type Route } from '../route.ts';
 import { waitForChange } from '../wait.ts';
 

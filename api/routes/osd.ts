@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import { osdStateView, osdView } from '../../common/view/osd.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { osdId } from '../params/storage.ts';
 import { optionalText, text } from '../params/values.ts';
-import { digit, osdStateView, osdView, presentOsd } from '../present/osd.ts';
+import { digit, presentOsd } from '../present/osd.ts';
 import { done, messageReply, ok, route, type Route } from '../route.ts';
 import type { OsdStorage } from '../storage/storage-cluster.ts';
 

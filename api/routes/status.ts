@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
 import { setMaintenance } from '../../common/operations/maintenance.ts';
 import type { Store } from '../../common/store/store.ts';
+import { statusView } from '../../common/view/status.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { text } from '../params/values.ts';
-import { presentStatus, primaryNode, statusView, type SeenStorage } from '../present/status.ts';
+import { presentStatus, primaryNode, type SeenStorage } from '../present/status.ts';
 import { done, messageReply, ok, route, type Route } from '../route.ts';
 
 export function statusRoutes(deps: { mirror: ApiMirror; store: Store; storage: SeenStorage | undefined; upstreamIp: string }): Route[] {

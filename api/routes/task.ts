@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import { taskListView, taskView, type TaskView } from '../../common/view/task.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { freeText, text } from '../params/values.ts';
-import { presentTask, taskListView, taskView, type TaskView } from '../present/task.ts';
+import { presentTask } from '../present/task.ts';
 import { ok, route, type Route } from '../route.ts';
 
 const ID_MAX_CHARS = 96;

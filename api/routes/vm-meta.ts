@@ -4,8 +4,9 @@ import { nodeName } from '../../common/ids.ts';
 import { readResource } from '../../common/operations/update-resource.ts';
 import type { VmMeta } from '../../common/operations/vm.ts';
 import { migrationMethod, selector, tag, TAGS_MAX } from '../../common/schema/vm.ts';
+import { vmConsoleView, vmMetaView, vmTagsView } from '../../common/view/vm.ts';
 import { clearableList, clearableText, flag, freeText, optionalFlag, optionalInteger, text } from '../params/values.ts';
-import { presentTags, presentVmRules, vmConsoleView, vmMetaView, vmTagsView } from '../present/vm.ts';
+import { presentTags, presentVmRules } from '../present/vm.ts';
 import { done, messageReply, ok, route, type Route } from '../route.ts';
 import { NAME_MAX_CHARS, vmOf, VM_VALUES, type VmRouteDeps } from './vm-values.ts';
 

@@ -3,8 +3,9 @@ import { isMoveUnderWay, isMoving, shownNode, shownVmState } from '../../common/
 import { AppError } from '../../common/errors.ts';
 import type { VmSpec } from '../../common/schema/vm.ts';
 import type { VmStatus } from '../../common/schema/vm-status.ts';
+import { vmNodeView, vmStateView } from '../../common/view/vm.ts';
 import { flag, text } from '../params/values.ts';
-import { presentHome, vmNodeView, vmStateView } from '../present/vm.ts';
+import { presentHome } from '../present/vm.ts';
 import { done, messageReply, ok, route, type Call, type Route } from '../route.ts';
 import { waitForChange } from '../wait.ts';
 import { vmOf, VM_VALUES, type VmRouteDeps } from './vm-values.ts';

@@ -3,10 +3,10 @@ import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { AppError } from '../../common/errors.ts';
 import { nodeName } from '../../common/ids.ts';
 import { tag, type Tag, type VmSpec } from '../../common/schema/vm.ts';
+import { vmView } from '../../common/view/vm.ts';
 import { fuzzyLimit, type NameMatcher } from '../params/fuzzy.ts';
 import { flag, freeText, list, optionalInteger, optionalText, text } from '../params/values.ts';
 import { arrayOf } from '../present/vm-cache.ts';
-import { vmView } from '../present/vm.ts';
 import { done, messageReply, route, type Route } from '../route.ts';
 import { NAME_MAX_CHARS, vmOf, VM_VALUES, type VmRouteDeps } from './vm-values.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { aNodeName, anOffStatus, aStatus, aVm } from '../../test/support/builders.ts';
 import type { PowerRequest } from '../schema/vm.ts';
 import type { VmPhase, VmStatus } from '../schema/vm-status.ts';
-import { isMoving, isOwned, shownNode, shownVmState, type ShownVmState } from './vm-state.ts';
+import { isMoving, isOwned, isSettled, shownNode, shownVmState, type ShownVmState } from './vm-state.ts';
 
 const HV2 = aNodeName('hv2');
 const ACTIONS = ['start', 'restart', 'shutdown', 'stop', 'disable'] as const satisfies readonly PowerRequest['action'][];
@@ -81,4 +81,18 @@ test.each([
   ['was never started', aVm({ node: HV2 }), undefined, false],
 ] as const)('whether a VM is moving, when it %s', (_what, spec, status, moving) => {
   expect(isMoving(spec, status)).toBe(moving);
+});
+
+describe('settled', () => {
+  test('a VM is settled when its owner has answered the last request and nothing is on its way', () => {
+    const settled = Object.entries(PHASES).filter(([, { status }]) => status !== undefined && isSettled(asked('start'), { ...status, powerGeneration: GENERATION }));
+    expect(settled.map(([name]) => name)).toEqual(['stopped', 'failed', 'running']);
+    expect(isSettled({ ...asked('start'), node: HV2 }, aStatus({ powerGeneration: GENERATION }))).toBe(false);
+    expect(isSettled({ ...asked('stop'), deletion: { disks: false } }, anOffStatus({ powerGeneration: GENERATION }))).toBe(false);
+  });
+
+  test('a request that no node has answered is settled only when it switches off what nobody runs', () => {
+    expect(ACTIONS.filter((action) => isSettled(asked(action), undefined))).toEqual(['shutdown', 'stop', 'disable']);
+    expect(ACTIONS.filter((action) => isSettled(asked(action), aStatus({ powerGeneration: GENERATION - 1 })))).toEqual([]);
+  });
 });

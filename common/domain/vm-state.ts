@@ -43,6 +43,24 @@ function requested(spec: VmSpec, status: VmStatus | undefined): ShownVmState {
   }
 }
 
+/** What was asked last is done, or has failed: the shown state stays until somebody asks for something else, or the guest does something by itself. */
+export function isSettled(spec: VmSpec, status: VmStatus | undefined): boolean {
+  if (spec.deletion !== null) return false;
+  if (status === undefined || status.powerGeneration < spec.power.generation) return !isOwned(status) && !['start', 'restart'].includes(spec.power.action);
+  switch (status.phase.kind) {
+    case 'running':
+      return spec.node === status.owner;
+    case 'stopped':
+    case 'failed':
+      return true;
+    case 'starting':
+    case 'shutting-down':
+    case 'migrating':
+    case 'relocating':
+      return false;
+  }
+}
+
 /** The node that the VM is shown on: where it runs, else where it will. */
 export function shownNode(spec: VmSpec, status: VmStatus | undefined): string {
   return status?.owner ?? spec.node;

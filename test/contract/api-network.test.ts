@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { dhcpLeaseView } from '../../api/present/dhcp-lease.ts';
-import { networkAclView } from '../../api/present/network-acl.ts';
-import { networkView } from '../../api/present/network.ts';
 import type { MirroredKind } from '../../common/schema/resources.ts';
+import { dhcpLeaseView } from '../../common/view/dhcp-lease.ts';
+import { networkAclView } from '../../common/view/network-acl.ts';
+import { networkView } from '../../common/view/network.ts';
 import { aDomainXml, aManagedNetwork } from '../support/builders.ts';
 import { aZooKeeper, ask as askAt, drop, put, putNode, startApi, type Answer, type AskOptions, type TestApi } from './api-support.ts';
 

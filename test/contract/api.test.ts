@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { nodeView } from '../../api/present/node.ts';
-import { statusView } from '../../api/present/status.ts';
-import { taskView } from '../../api/present/task.ts';
-import { vmView } from '../../api/present/vm.ts';
 import { packLines } from '../../common/log-tail.ts';
+import { statusView } from '../../common/view/status.ts';
+import { taskView } from '../../common/view/task.ts';
+import { vmView } from '../../common/view/vm.ts';
+import { nodeView } from '../../common/view/node.ts';
 import { aManagedNetwork, aNodeName, aVmId } from '../support/builders.ts';
 import { until } from '../support/until.ts';
 import { aZooKeeper, ask as askAt, domainXml, drop, put, putNode, putVm, putVmStatus, startApi, type Answer, type AskOptions, type TestApi } from './api-support.ts';
