@@ -179,6 +179,7 @@ describe('imports', () => {
     { name: 'zookeeper', allowed: ['common/store/zookeeper-client.ts'] },
     { name: 'ssh2', allowed: ['common/libvirt/'] },
     { name: 'pino', allowed: ['common/log.ts'] },
+    { name: 'koffi', allowed: ['common/rados/native-library.ts'] },
   ])('only $allowed imports $name', ({ name, allowed }) => {
     const faults = PRODUCT.filter((source) => source.imports.some((one) => one.target === name))
       .map((source) => source.path)

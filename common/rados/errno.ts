@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 import { AppError, type ErrorCode } from '../errors.ts';
 
-const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
-
-/** Linux' number for ESHUTDOWN, which Ceph gives to clients that are blocklisted. */
+/** Linux' number for ESHUTDOWN, which Ceph gives to clients that are blocklisted; Node does not know it. */
 export const BLOCKLISTED = 108;
+
+const NAMES = new Map([...Object.entries(constants.errno).map(([name, number]): [number, string] => [number, name]), [BLOCKLISTED, 'ESHUTDOWN']]);
 
 /**
  * What a negative result of librados or librbd means; `errno` (positive) and `reason`, its name, stand in the details.

@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts';
 import type { Call } from './call.ts';
 import { toRadosError } from './errno.ts';
 import type { Librados } from './librados.ts';
@@ -35,7 +36,7 @@ export function handle<Args, Result>(call: Call<Args, Result>, work: (context: C
   return {
     name: call.name,
     run(native, on, raw) {
-      const args = call.args.parse(raw);
+      const args = parseArgs(call, raw);
       const check = (result: number, details: Record<string, unknown> = {}): number => {
         if (result < 0) throw toRadosError(result, call.effect, { call: call.name, ...namesIn(raw), ...details });
         return result;
@@ -43,6 +44,13 @@ export function handle<Args, Result>(call: Call<Args, Result>, work: (context: C
       return work({ ...native, ...on, check }, args);
     },
   };
+}
+
+function parseArgs<Args, Result>(call: Call<Args, Result>, raw: unknown): Args {
+  const parsed = call.args.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
+  throw new AppError('invalid', 'Ceph cannot be asked that', { call: call.name, problems });
 }
 
 function namesIn(args: unknown): Record<string, unknown> {

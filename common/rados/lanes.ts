@@ -4,8 +4,8 @@ import type { CallRequest, FromWorker } from './message.ts';
 
 /** Threads of each lane, begun when they are first needed: about 6 MiB each. */
 export const THREADS: Readonly<Record<Lane, number>> = { mon: 2, command: 2, object: 4, image: 8, list: 2, stream: 4 };
-/** Calls that wait in one lane. */
-const QUEUE_MAX = 1_024;
+/** Calls that wait in one lane: as many as the parent lets through. */
+const QUEUE_MAX = 2_048;
 /** Threads whose call nobody waits for any more, in all lanes together. Beyond it something is broken for good. */
 const ABANDONED_MAX = 24;
 

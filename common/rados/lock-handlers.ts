@@ -16,7 +16,8 @@ const EXCLUSIVE = 0;
 /** Calls that concern who has an image. */
 export const lockHandlers: readonly Handler[] = [
   handle(lockersCall, (context, args) => withImage(context, args, 'read', (image) => lockersOf(context, image))),
-  handle(lockOwnersCall, (context, args) => withImage(context, args, 'read', (image) => ownersOf(context, image))),
+  // librbd tells owners to those only who might become one.
+  handle(lockOwnersCall, (context, args) => withImage(context, args, 'write', (image) => ownersOf(context, image))),
   handle(lockCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.lockExclusive(image, args.cookie)))),
   handle(breakLockCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.breakLock(image, args.client, args.cookie)))),
   handle(breakLockOwnerCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.lockBreak(image, EXCLUSIVE, args.owner)))),

@@ -18,6 +18,9 @@ const address = z.bigint();
 
 const WORKER_FILE = resolve(import.meta.dirname, 'rados-worker.js');
 
+/** A thread's heap: small for what is soon forgotten, or each would grow to 50 MiB before it collects; wide for a listing of a large pool. */
+const HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 512 } as const;
+
 /** Answers of calls that nobody waits for any more are dropped by the parent, but what they opened is closed here. */
 class RadosChild {
   readonly #handles = new Handles();
@@ -108,7 +111,7 @@ class RadosChild {
   }
 
   #startThread(onAnswer: (answer: FromWorker) => void): Thread {
-    const worker = new Worker(WORKER_FILE);
+    const worker = new Worker(WORKER_FILE, { resourceLimits: HEAP });
     worker.on('message', (message) => onAnswer(fromWorker.parse(message)));
     // Nothing is known of what it left behind: the parent begins anew.
     worker.on('error', (error) => {

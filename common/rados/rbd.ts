@@ -77,7 +77,7 @@ export class Rbd {
     return this.#caller.call(imageChildrenCall, { ...this.#place, image }, options);
   }
 
-  /** @throws AppError 'state' when it would become smaller and `allowShrink` is not set; what lies behind the new end is lost. */
+  /** @throws AppError 'invalid' when it would become smaller and `allowShrink` is not set; what lies behind the new end is lost. */
   async resize(image: string, sizeBytes: number, options: CallOptions & { allowShrink?: boolean } = {}): Promise<void> {
     const { allowShrink = false } = options;
     await this.#caller.call(imageResizeCall, { ...this.#place, image, sizeBytes, allowShrink }, options);
