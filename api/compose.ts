@@ -13,6 +13,7 @@ import { nodeOperations } from '../common/operations/node.ts';
 import { OccupancyLedger } from '../common/operations/occupancy-ledger.ts';
 import { osdOperations } from '../common/operations/osd.ts';
 import { vmOperations } from '../common/operations/vm.ts';
+import { NetworkPartSweep } from '../common/operations/network-part-sweep.ts';
 import { VmNameSweep } from '../common/operations/vm-name-sweep.ts';
 import { run } from '../common/process.ts';
 import { API_MIRRORED, RESOURCES } from '../common/schema/resources.ts';
@@ -83,6 +84,7 @@ export function composeApi(deps: ApiDeps): Api {
   const auth = { enabled: config.pvc.api.authentication.enabled, tokens: new Tokens(config.pvc.api.authentication), limit: new LoginLimit(clock) };
   const context = { store, mirror, occupancy, clock, placement: placementOf(config) };
   const names = new VmNameSweep({ context, log, intervalMs: SWEEP_MS });
+  const networkParts = new NetworkPartSweep({ context, log, intervalMs: SWEEP_MS });
   const nft = new NftCheck({ run, privileged: process.getuid?.() === 0 });
   const storage = composeStorage({ config, clock, log });
   const routes = routesOf(deps, { mirror, context, cache, streams, auth, nft, storage });
@@ -104,6 +106,7 @@ export function composeApi(deps: ApiDeps): Api {
       occupancy.start();
       audit.start();
       names.start();
+      networkParts.start();
       ring.start();
       cache.start();
       storage.start();
@@ -119,6 +122,7 @@ export function composeApi(deps: ApiDeps): Api {
       if (ending !== undefined) await closeServer(ending, { streams, clock });
       cache.stop();
       ring.stop();
+      await networkParts.stop();
       await names.stop();
       await audit.stop();
       await storage.stop();
@@ -149,7 +153,7 @@ function placementOf(config: ApiConfig): PlacementPolicy {
 }
 
 function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, streams, auth, nft, storage }: Parts): Route[] {
-  const vmDeps = { mirror, store, vms: vmOperations(context), cache, clock };
+  const vmDeps = { mirror, store, vms: vmOperations(context), cache, disks: storage.disksOfVms(mirror), clock };
   const working = [
     ...rootRoutes(),
     ...authRoutes(auth),

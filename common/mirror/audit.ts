@@ -1,7 +1,7 @@
 import { delay, type Clock } from '../clock.ts';
-import { describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Store } from '../store/store.ts';
+import { SweepLoop } from '../sweep-loop.ts';
 
 /** What the audit needs of a Mirror. */
 export interface AuditedMirror<K extends string> {
@@ -57,23 +57,20 @@ export class Audit<K extends string> {
   readonly #options: AuditOptions<K>;
   /** The last id compared of each kind; the next sweep goes on behind it. */
   readonly #cursors = new Map<K, string>();
-  #running: { stopping: AbortController; ended: Promise<void> } | undefined;
+  readonly #loop: SweepLoop;
 
   constructor(options: AuditOptions<K>) {
     this.#options = options;
+    const { clock, log, intervalMs } = options;
+    this.#loop = new SweepLoop({ clock, log, intervalMs, name: 'audit of the mirror', sweep: (signal) => this.sweep(signal) });
   }
 
   start(): void {
-    if (this.#running !== undefined) return;
-    const stopping = new AbortController();
-    this.#running = { stopping, ended: this.#run(stopping.signal) };
+    this.#loop.start();
   }
 
-  async stop(): Promise<void> {
-    const running = this.#running;
-    this.#running = undefined;
-    running?.stopping.abort();
-    await running?.ended;
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   /** One sweep. Finds nothing while the mirror is stale: then it is known to lack changes. */
@@ -92,18 +89,6 @@ export class Audit<K extends string> {
     }
     for (const kind of new Set(lost.map((suspect) => suspect.kind))) mirror.refreshList(kind);
     return { compared: first.compared, repaired: lost.length };
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const { clock, intervalMs, log } = this.#options;
-    while (!signal.aborted) {
-      try {
-        await delay(clock, intervalMs, signal);
-        await this.sweep(signal);
-      } catch (error) {
-        if (!signal.aborted) log.warn({ error: describeError(error) }, 'audit of the mirror failed and will be tried again');
-      }
-    }
   }
 
   async #suspects(): Promise<{ suspects: Suspect<K>[]; compared: number }> {

@@ -5,6 +5,7 @@ import type { NetworkSpec } from '../schema/network.ts';
 import type { Versioned } from '../schema/resources.ts';
 import { catchUp } from './confirm-place.ts';
 import type { ClusterMirror, OperationContext } from './context.ts';
+import { removeNetworkParts } from './network-part.ts';
 import { checkDocument, createResource, readResource, removeResource, updateResource } from './update-resource.ts';
 
 /** Every way to change a network. */
@@ -17,7 +18,7 @@ export interface NetworkOperations {
 /** More networks than a host could have devices for in reasonable time. */
 const NETWORKS_MAX = 4_000;
 
-type Context = Pick<OperationContext, 'store' | 'mirror'>;
+type Context = Pick<OperationContext, 'store' | 'mirror' | 'clock'>;
 
 export function networkOperations(context: Context): NetworkOperations {
   return {
@@ -38,9 +39,6 @@ export function findNetwork(mirror: ClusterMirror, vniOrDescription: string): Ve
   return network;
 }
 
-/** What a network leaves behind in other documents. */
-const PARTS = ['network-acl', 'dhcp-reservation', 'dhcp-lease'] as const;
-
 async function createNetwork(context: Context, id: Pick<NetworkSpec, 'type' | 'vni'>, settings: NetworkSettings): Promise<NetworkSpec> {
   const spec = newNetwork(id, settings);
   checkDocument('network', spec);
@@ -48,7 +46,8 @@ async function createNetwork(context: Context, id: Pick<NetworkSpec, 'type' | 'v
   if (context.mirror.get('network', target.id) !== undefined) throw networkExists(spec.vni);
   if (context.mirror.all('network').size >= NETWORKS_MAX) throw new AppError('state', 'there are as many networks as there can be', { max: NETWORKS_MAX });
   refuseConflict(context.mirror, spec);
-  await removeLeftovers(context, target.id);
+  // Those of an earlier network with this VNI must not become this one's.
+  await removeNetworkParts(context, target.id);
   try {
     await createResource(context, target, spec);
   } catch (error) {
@@ -60,14 +59,6 @@ async function createNetwork(context: Context, id: Pick<NetworkSpec, 'type' | 'v
 
 function networkExists(vni: number): AppError {
   return new AppError('exists', 'a network with this VNI exists', { vni });
-}
-
-/** A removal that was cut off may have left parts of an earlier network with this VNI; they must not become this one's. */
-async function removeLeftovers(context: Context, id: string): Promise<void> {
-  const left = await Promise.all(PARTS.map(async (kind) => ({ kind, entry: await readResource(context, kind, id) })));
-  if (left.every(({ entry }) => entry === undefined)) return;
-  if ((await readResource(context, 'network', id)) !== undefined) throw networkExists(Number(id));
-  for (const { kind, entry } of left) if (entry !== undefined) await removeResource(context, { kind, id }, entry.version);
 }
 
 /** @throws AppError 'exists' that says what another network has already. */
@@ -124,7 +115,7 @@ function refuseHomeless(mirror: ClusterMirror, spec: NetworkSpec): void {
   if (Object.keys(homeless).length > 0) throw new AppError('state', 'the network has reservations that would lose their place', homeless);
 }
 
-/** The network's own document goes first: what is left of the others then belongs to nothing, and goes when the VNI is used again. */
+/** The network's own document goes first: what is left of the others then belongs to nothing, and goes with the sweep, or when the VNI is used again. */
 async function removeNetwork(context: Context, vni: number): Promise<void> {
   const id = String(vni);
   await catchUp(context);
@@ -133,10 +124,7 @@ async function removeNetwork(context: Context, vni: number): Promise<void> {
   refuseWhileUsed(context.mirror, network.doc);
   await removeResource(context, { kind: 'network', id }, network.version);
   await confirmRemoved(context, network.doc);
-  for (const kind of PARTS) {
-    const part = await readResource(context, kind, id);
-    if (part !== undefined) await removeResource(context, { kind, id }, part.version);
-  }
+  await removeNetworkParts(context, id);
   await gone(context, id);
 }
 

@@ -3,6 +3,7 @@ import { describeError, isAppError } from '../errors.ts';
 import { vmName, type VmId, type VmName } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import { RESOURCES } from '../schema/resources.ts';
+import { SweepLoop } from '../sweep-loop.ts';
 import type { OperationContext } from './context.ts';
 import { readResource, removeResource } from './update-resource.ts';
 import { renameVm } from './vm-definition.ts';
@@ -42,23 +43,20 @@ type Fault = { readonly kind: 'vm'; readonly uuid: VmId; readonly version: numbe
  */
 export class VmNameSweep {
   readonly #options: VmNameSweepOptions;
-  #running: { stopping: AbortController; ended: Promise<void> } | undefined;
+  readonly #loop: SweepLoop;
 
   constructor(options: VmNameSweepOptions) {
     this.#options = options;
+    const { context, log, intervalMs } = options;
+    this.#loop = new SweepLoop({ clock: context.clock, log, intervalMs, name: 'names of VMs', sweep: (signal) => this.sweep(signal) });
   }
 
   start(): void {
-    if (this.#running !== undefined) return;
-    const stopping = new AbortController();
-    this.#running = { stopping, ended: this.#run(stopping.signal) };
+    this.#loop.start();
   }
 
-  async stop(): Promise<void> {
-    const running = this.#running;
-    this.#running = undefined;
-    running?.stopping.abort();
-    await running?.ended;
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   /** One sweep: a read for each VM, one after the other. Does nothing while the mirror is stale. */
@@ -74,18 +72,6 @@ export class VmNameSweep {
       if (repaired !== undefined) report[repaired] += 1;
     }
     return report;
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const { context, intervalMs, log } = this.#options;
-    while (!signal.aborted) {
-      try {
-        await delay(context.clock, intervalMs, signal);
-        await this.sweep(signal);
-      } catch (error) {
-        if (!signal.aborted) log.warn({ error: describeError(error) }, 'sweep of the names of VMs failed and will be tried again');
-      }
-    }
   }
 
   async #faults(signal: AbortSignal): Promise<Fault[]> {

@@ -170,3 +170,6 @@ export type NetworkOnNode = z.infer<typeof networkOnNode>;
 /** The networks of one node. Written by its daemon. */
 export const networkStatus = z.strictObject({ node: nodeName, networks: z.array(networkOnNode) });
 export type NetworkStatus = z.infer<typeof networkStatus>;
+
+/** Whose turn it is to remove what a network has left; ephemeral. */
+export const networkTurn = z.strictObject({ holder: z.string().max(64) });

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { dhcpLeases, dhcpReservations, networkAcl, networkSpec, networkStatus } from './network.ts';
+import { dhcpLeases, dhcpReservations, networkAcl, networkSpec, networkStatus, networkTurn } from './network.ts';
 import { maintenance } from './maintenance.ts';
 import { lease, nodeLog, nodeSpec, nodeStatus, presence, primaryWish } from './node.ts';
 import { osdSpec, osdStatus } from './osd.ts';
@@ -12,7 +12,7 @@ import { vmConsole, vmStatus } from './vm-status.ts';
 /**
  * The whole data model on one screen. Each document is one znode at `<root>/<id>`; the mirror can look it up by its field `foundBy` too.
  * `vm`, `vm-status`, `vm-console`: id is the UUID. `vm-name`: the name. `node`, `node-status`, `node-log`, `vm-statistics`, `presence`: the node's name.
- * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`: the VNI. `network-status`: the node's name.
+ * `network`, `network-acl`, `dhcp-reservation`, `dhcp-lease`, `network-turn`: the VNI. `network-status`: the node's name.
  * `osd`, `osd-status`: the node's name and the device, as osdKey makes it.
  * `lease`: the role ('primary'). `primary-wish`, `maintenance`: one document, 'cluster'. `session`: hash of the session id.
  */
@@ -24,6 +24,7 @@ export const RESOURCES = {
   'network-acl': { root: '/spec/network-acl', schema: networkAcl },
   'dhcp-reservation': { root: '/spec/dhcp-reservation', schema: dhcpReservations },
   osd: { root: '/spec/osd', schema: osdSpec },
+  'network-turn': { root: '/turn/network', schema: networkTurn },
   'primary-wish': { root: '/spec/primary', schema: primaryWish },
   maintenance: { root: '/spec/maintenance', schema: maintenance },
   'vm-status': { root: '/status/vm', schema: vmStatus },

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../common/clock.ts';
 import { dhcpReservationOperations, type DhcpReservationOperations } from '../../common/operations/dhcp-reservation.ts';
 import { networkAclOperations, type NetworkAclOperations } from '../../common/operations/network-acl.ts';
 import { networkOperations, type NetworkOperations } from '../../common/operations/network.ts';
@@ -16,7 +17,7 @@ export interface Operations {
 }
 
 export function operationsOf(client: Client): Operations {
-  return { networks: networkOperations(client), acls: networkAclOperations(client), reservations: dhcpReservationOperations(client) };
+  return { networks: networkOperations({ ...client, clock: systemClock }), acls: networkAclOperations(client), reservations: dhcpReservationOperations(client) };
 }
 
 export const NET4: NetworkSettings = { ip4Network: '10.5.0.0/24', ip4Gateway: '10.5.0.1', dhcp4: true, dhcp4Start: '10.5.0.100', dhcp4End: '10.5.0.199' };
