@@ -23,7 +23,7 @@ export interface GuestCeph {
   secretUuid: string;
 }
 
-/** Where a guest with a network card has a second shell, inside the host that runs it: a Unix socket, without echo and prompt. */
+/** Where a guest with a network card or a disk has a second shell, inside the host that runs it: a Unix socket, without echo and prompt. */
 export const shellSocket = (name: string): string => `/run/lab/guest-${name}.sock`;
 
 /** A domain definition of the test guest: name and UUID of its own, the UUID new with each call. */
@@ -51,7 +51,7 @@ ${[...options.disks.map((disk, index) => diskXml(disk, index, options.ceph)), ..
       <log file='/var/log/libvirt/pvc/${uuid}.log' append='on'/>
       <target port='0'/>
     </serial>
-${options.networks.length === 0 ? '' : shellXml(name)}    <console type='pty'><target type='serial' port='0'/></console>
+${options.networks.length + options.disks.length === 0 ? '' : shellXml(name)}    <console type='pty'><target type='serial' port='0'/></console>
     <memballoon model='none'/>
   </devices>
 </domain>

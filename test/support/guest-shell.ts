@@ -17,7 +17,7 @@ export interface GuestAnswer {
   status: number;
 }
 
-/** A guest with network cards, and a shell in it that needs no network. */
+/** A guest with network cards or disks, and a shell in it that needs no network. */
 export class GuestShell extends LabVm {
   readonly #at: Lab;
   #count = 0;

@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../common/clock.ts';
+import { DiskWriter, WRITTEN_DISK_MIB, wrongBlocks } from '../support/disk-writer.ts';
+import { GuestShell } from '../support/guest-shell.ts';
+import { startLab, type Lab } from '../support/lab.ts';
+import { eventually } from '../support/lab-vm.ts';
+
+const VOLUME = 'vms/disk1';
+
+/** Answers come from memory; the rest is for two busy processors. */
+const READ_LIMIT_MS = 500;
+const READS = 20;
+
+describe('a VM on Ceph, on a cluster of three nodes', () => {
+  let lab: Lab;
+  let vm: GuestShell;
+  let writer: DiskWriter;
+
+  beforeAll(async () => {
+    lab = await startLab({ nodes: 3, storage: true });
+    await lab.exec('hv1', ['rbd', '--name', 'client.pvc', 'create', VOLUME, '--size', `${WRITTEN_DISK_MIB}M`]);
+    vm = new GuestShell(lab, 'disk1');
+    writer = new DiskWriter(vm);
+  });
+
+  afterAll(async () => {
+    await lab?.stop();
+  });
+
+  /** The longest of some reads, in milliseconds. */
+  const slowestRead = async (): Promise<number> => {
+    let slowestMs = 0;
+    for (let count = 0; count < READS; count += 1) {
+      const beganMs = systemClock.monotonicMs();
+      for (const path of ['/api/v1/vm/disk1', '/api/v1/node', '/api/v1/status']) expect((await lab.call('GET', path)).status).toBe(200);
+      slowestMs = Math.max(slowestMs, (systemClock.monotonicMs() - beganMs) / 3);
+    }
+    return slowestMs;
+  };
+
+  const health = async (): Promise<string> => lab.exec('hv1', ['ceph', '--connect-timeout', '20', 'health']);
+
+  const healthy = (): Promise<void> => eventually(async () => (await health()).startsWith('HEALTH_OK'), 90_000, () => 'Ceph to be in order');
+
+  test('starts from a definition that says neither who it is to Ceph nor where that is, and writes its disk', async () => {
+    const xml = lab.guestXml('disk1', { disks: [VOLUME] }).replace(/<auth.*<\/auth>/u, '').replaceAll(/<host name=[^>]*>/gu, '');
+    expect(xml).not.toMatch(/secret|3300/u);
+    await vm.define({ node: 'hv1' }, xml);
+    await vm.boot(() => vm.post('/state', { state: 'start' }));
+    await vm.is('start', 'hv1');
+    await writer.start();
+    await writer.goesOn(3);
+    expect((await lab.call('GET', '/api/v1/vm/disk1/dump')).body).not.toMatch(/secret/u);
+  });
+
+  test('a secret that was taken away comes back when libvirt does, and tells nobody its value', async () => {
+    const virsh = (...args: string[]): Promise<string> => lab.exec('hv2', ['/usr/bin/virsh', '--quiet', ...args]);
+    const [uuid = ''] = (await virsh('secret-list')).trim().split(/\s/u);
+    await expect(virsh('secret-get-value', uuid)).rejects.toMatchObject({ details: { stderr: expect.stringContaining('private') } });
+    await virsh('secret-undefine', uuid);
+    expect((await virsh('secret-list')).trim()).toBe('');
+    await lab.exec('hv2', ['labctl', 'restart', 'libvirtd']);
+    await eventually(async () => (await virsh('secret-list')).includes(uuid), 30_000, () => 'the secret to be there again');
+  });
+
+  test('moves live twenty times while it writes, and no byte is wrong', async () => {
+    const before = (await vm.counts()).at(-1)!;
+    for (let move = 0; move < 20; move += 1) {
+      const node = ['hv2', 'hv3', 'hv1'][move % 3]!;
+      await vm.post('/node', { action: 'move', node });
+      await vm.is('start', node);
+    }
+    await writer.goesOn(1);
+    expect(await vm.boots()).toBe(1);
+    await vm.countsBeyond(before + 2);
+    const last = await writer.stop();
+    expect(last).toBeGreaterThan(20);
+    expect(await wrongBlocks(lab, VOLUME, last)).toEqual([]);
+  });
+
+  test('an OSD that hangs delays no answer of the API, and the guest goes on once it is out of the way', async () => {
+    await writer.start();
+    await lab.signalService('hv3', 'ceph-osd', 'SIGSTOP');
+    try {
+      expect(await slowestRead()).toBeLessThan(READ_LIMIT_MS);
+      await writer.goesOn(3, 90_000);
+    } finally {
+      await lab.signalService('hv3', 'ceph-osd', 'SIGCONT');
+    }
+    await healthy();
+  });
+
+  test('a monitor that hangs is not noticed: the guest writes, and moves', async () => {
+    await lab.signalService('hv3', 'ceph-mon', 'SIGSTOP');
+    try {
+      expect(await slowestRead()).toBeLessThan(READ_LIMIT_MS);
+      await writer.goesOn(3, 60_000);
+      await vm.post('/node', { action: 'move', node: 'hv1' });
+      await vm.is('start', 'hv1');
+      await writer.goesOn(3, 60_000);
+    } finally {
+      await lab.signalService('hv3', 'ceph-mon', 'SIGCONT');
+    }
+    await healthy();
+    expect(await wrongBlocks(lab, VOLUME, await writer.stop())).toEqual([]);
+  });
+});
