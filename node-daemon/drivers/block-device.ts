@@ -3,6 +3,7 @@ import { open, readdir, realpath, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AppError, isAppError } from '../../common/errors.ts';
+import { parseJson } from '../../common/json.ts';
 import type { Run } from '../../common/process.ts';
 import { osdId, osdUuid, type OsdId, type OsdUuid } from '../../common/schema/osd.ts';
 import { hasErrno } from './errno.ts';
@@ -71,7 +72,7 @@ const wipefsOutput = z.object({ signatures: z.array(z.object({ type: z.string() 
 /** wipefs prints nothing at all for a device without signatures, in some versions. */
 function signaturesOf(text: string): string[] {
   if (text.trim() === '') return [];
-  return wipefsOutput.parse(JSON.parse(text)).signatures.map((one) => one.type);
+  return wipefsOutput.parse(parseJson(text)).signatures.map((one) => one.type);
 }
 
 const BLUESTORE = 'ceph_bluestore';
@@ -154,7 +155,7 @@ export class LinuxBlockDevices implements BlockDevices {
   async #lsblk(own: string, signal: AbortSignal): Promise<LsblkDevice | undefined> {
     try {
       const { stdout } = await this.#run(['lsblk', '--json', '--bytes', '--output', 'PATH,TYPE,SIZE,RO,MOUNTPOINTS', '--', own], { timeoutMs: LOOK_TIMEOUT_MS, signal });
-      return lsblkOutput.parse(JSON.parse(stdout)).blockdevices[0];
+      return lsblkOutput.parse(parseJson(stdout)).blockdevices[0];
     } catch (error) {
       if (isAppError(error, 'component') && error.details['exitCode'] === LSBLK_NOT_FOUND) return undefined;
       throw error;
@@ -170,7 +171,7 @@ export class LinuxBlockDevices implements BlockDevices {
   async #label(own: string, signal: AbortSignal): Promise<BluestoreLabel | null> {
     try {
       const { stdout } = await this.#run(['ceph-bluestore-tool', 'show-label', '--dev', own], { timeoutMs: LOOK_TIMEOUT_MS, signal });
-      const found = labels.parse(JSON.parse(stdout))[own];
+      const found = labels.parse(parseJson(stdout))[own];
       return found === undefined ? null : { uuid: found.osd_uuid, id: found.whoami ?? null, ready: found.ready !== undefined };
     } catch (error) {
       if (isAppError(error, 'component')) return null;

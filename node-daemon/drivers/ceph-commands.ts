@@ -1,4 +1,5 @@
 import { AppError } from '../../common/errors.ts';
+import { parseJson } from '../../common/json.ts';
 import { Rados, type RadosOptions } from '../../common/rados/rados.ts';
 import type { CephCommands } from './osd-cluster.ts';
 
@@ -51,9 +52,7 @@ function optionsOf(command: Command, signal: AbortSignal | undefined): { signal:
 /** JSON where it was asked for. @throws AppError 'component' for anything else. */
 function outputOf(command: Command, output: Buffer): unknown {
   if (command['format'] !== 'json') return undefined;
-  try {
-    return JSON.parse(output.toString('utf8'));
-  } catch (cause) {
-    throw new AppError('component', 'Ceph did not answer in JSON', { prefix: command['prefix'] }, { cause });
-  }
+  const value = parseJson(output.toString('utf8'));
+  if (value === undefined) throw new AppError('component', 'Ceph did not answer in JSON', { prefix: command['prefix'] });
+  return value;
 }

@@ -1,0 +1,174 @@
+import { constants } from 'node:fs';
+import { open, rm, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { run } from '../../../common/process.ts';
+import { LinuxBlockDevices } from '../../../node-daemon/drivers/block-device.ts';
+import { deviceFault } from '../../../node-daemon/plans/osd-device.ts';
+import { ask, startApi, type Answer, type TestApi } from '../../contract/api-support.ts';
+import { cephMissing } from '../../support/ceph-cluster.ts';
+import { startNetworkNamespace } from '../../support/network-namespace.ts';
+import { OsdScene, type Marks } from '../../support/osd-scene.ts';
+import { until } from '../../support/until.ts';
+
+const MIB = 1024 ** 2;
+const LIMIT_MS = 60_000;
+const never = new AbortController().signal;
+const NEWER = { 'User-Agent': 'pvc-client-cli/0.9.100' };
+
+/** A master boot record with one partition of 512 MiB, of Linux. */
+function aPartitionTable(): Buffer {
+  const record = Buffer.alloc(512);
+  record.writeUInt8(0x83, 446 + 4);
+  record.writeUInt32LE(2_048, 446 + 8);
+  record.writeUInt32LE(1_048_576, 446 + 12);
+  record.writeUInt16LE(0xaa55, 510);
+  return record;
+}
+
+describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', () => {
+  let scene: OsdScene;
+  let api: TestApi;
+  let empty: Marks;
+
+  beforeAll(async () => {
+    scene = await OsdScene.start({ drainStallS: 6 });
+    const { configFile, keyringFile } = scene.cluster;
+    api = await startApi({ zookeeper: scene.zookeeper, ceph: { config_file: configFile, client: 'client.admin', keyring_file: keyringFile } });
+    await api.api.mirror.caughtUp({ timeoutMs: 10_000 });
+    empty = await scene.marks();
+  });
+  afterAll(async () => {
+    await api.stop();
+    await scene.stop();
+  });
+
+  const post = (given: { node?: string; device?: string; weight?: string }, headers = {}): Promise<Answer> =>
+    ask(api.base, '/storage/ceph/osd', { form: { node: 'hv1', device: scene.device, weight: '0.004', ...given }, headers });
+  const remove = (id: number, form: Record<string, string>, headers = {}): Promise<Answer> => ask(api.base, `/storage/ceph/osd/${id}`, { method: 'DELETE', form, headers });
+  const osd = async (id: number): Promise<{ up: number; in: number } | undefined> =>
+    ((await scene.json('osd', 'dump')).osds as { osd: number; up: number; in: number }[]).find((one) => one.osd === id);
+  const finished = async (answer: Answer): Promise<string> => {
+    expect(answer.code, answer.text).toBe(202);
+    const state = async (): Promise<string> => (await ask(api.base, `/tasks/${answer.body.task_id}`)).body.state;
+    await until(async () => !['PENDING', 'RUNNING'].includes(await state()), LIMIT_MS, 'the end of the task');
+    return state();
+  };
+
+  test('sixteen requests for one device make one OSD, which is up and in, holds data, and has the weight that was asked for', async () => {
+    const answers = await Promise.all(Array.from({ length: 16 }, () => post({})));
+    expect(answers.map(({ code }) => code).sort()).toEqual([200, ...Array<number>(15).fill(510)]);
+    const id = scene.status?.id ?? -1;
+    expect(scene.status).toMatchObject({ node: 'hv1', device: scene.device, phase: 'running', error: null });
+    expect(await osd(id)).toMatchObject({ up: 1, in: 1 });
+    const tree = (await scene.json('osd', 'tree')).nodes as { id: number; name: string; crush_weight: number; children?: number[] }[];
+    expect(tree.find((one) => one.id === id)?.crush_weight).toBeCloseTo(0.004, 4);
+    expect(tree.find((one) => one.name === 'hv1')?.children).toEqual([id]);
+    await scene.cluster.exec(['rbd', 'create', 'vms/disk', '--size', '64M']);
+    await scene.cluster.exec(['rbd', 'bench', '--io-type', 'write', '--io-total', '16M', '--io-size', '1M', 'vms/disk']);
+    await until(async () => ((await scene.json('pg', 'ls-by-osd', String(id))).pg_stats as unknown[]).length > 0, LIMIT_MS, 'the OSD has placement groups');
+    const listed = (await ask(api.base, '/storage/ceph/osd')).body as { id: string }[];
+    expect(listed.map((one) => one.id)).toContain(String(id));
+  });
+
+  test('one that was ended is started again, also by a daemon that finds nothing of it but its device', async () => {
+    const id = scene.status?.id ?? -1;
+    const { service } = scene.node.host;
+    await service.stopOsd(scene.status?.id ?? expect.fail(), never);
+    await rm(scene.folder, { recursive: true });
+    await until(async () => (await osd(id))?.up === 0, LIMIT_MS, 'the OSD is down');
+    await scene.restart();
+    await until(async () => (await osd(id))?.up === 1, LIMIT_MS, 'the OSD is up again');
+    await until(() => scene.status?.phase === 'running', LIMIT_MS, 'its status says so');
+  });
+
+  test('a removal needs its word, and an OSD that exists', async () => {
+    const id = scene.status?.id ?? -1;
+    expect((await remove(id, {})).code).toBe(510);
+    expect((await remove(999, { yes_i_really_mean_it: 'yes' })).body.message).toMatch(/no OSD of a node has this number/u);
+    expect(await osd(id)).toMatchObject({ up: 1, in: 1 });
+  });
+
+  test('one that holds copies with no other place stays, and is in again', async () => {
+    const id = scene.status?.id ?? -1;
+    await scene.cluster.exec(['ceph', 'osd', 'pool', 'set', 'vms', 'size', '3']);
+    await until(async () => /^(\d+) pgs: \1 active\+clean/u.test(await scene.cluster.exec(['ceph', 'pg', 'stat'])), LIMIT_MS, 'all is clean');
+    const answer = await remove(id, { yes_i_really_mean_it: 'yes' });
+    expect(answer.code).toBe(510);
+    expect(answer.body.message).toMatch(/could not be removed.*\d+ placement groups are on it/u);
+    expect(await osd(id)).toMatchObject({ up: 1, in: 1 });
+    expect(scene.node.mirror.get('osd', scene.key)?.doc.removal).toBeNull();
+    await until(() => scene.status?.phase === 'running', LIMIT_MS, 'it is as it was');
+  });
+
+  test('one is drained and removed, and its device is empty; the newer client follows the task', async () => {
+    await scene.cluster.exec(['ceph', 'osd', 'pool', 'set', 'vms', 'size', '2']);
+    await scene.cluster.exec(['ceph', 'osd', 'pool', 'set', 'vms', 'min_size', '1']);
+    expect(await finished(await remove(scene.status?.id ?? -1, { 'yes-i-really-mean-it': 'yes' }, NEWER))).toBe('SUCCESS');
+    expect(await scene.marks()).toEqual(empty);
+    expect(await scene.cluster.exec(['rbd', 'bench', '--io-type', 'read', '--io-total', '16M', '--io-size', '1M', 'vms/disk'])).toContain('elapsed');
+  });
+
+  test('one with copies that have no other place is removed by force', async () => {
+    expect(await finished(await post({}, NEWER))).toBe('SUCCESS');
+    await scene.cluster.exec(['ceph', 'osd', 'pool', 'set', 'vms', 'size', '3']);
+    const answer = await remove(scene.status?.id ?? -1, { yes_i_really_mean_it: 'yes', force: 'yes' });
+    expect(answer.code, answer.text).toBe(200);
+    expect(await scene.marks()).toEqual(empty);
+    await scene.cluster.exec(['ceph', 'osd', 'pool', 'set', 'vms', 'size', '2']);
+  });
+
+  describe('a device is refused, and nothing is changed,', () => {
+    const refused = async (device: string, message: RegExp): Promise<void> => {
+      const before = await scene.marks();
+      const answer = await post({ device });
+      expect(answer.code).toBe(510);
+      expect(answer.body.message).toMatch(message);
+      expect(await scene.marks()).toEqual(before);
+    };
+
+    test('that does not exist, is no device, or has no path of one', async () => {
+      await refused('/dev/pvc-nothing', /no such device/u);
+      await refused('/dev/null', /not a block device/u);
+      await refused('/dev/../etc/passwd', /must be the path of a device/u);
+      await refused('--all', /must be the path of a device/u);
+    });
+
+    test('that is too small', async () => {
+      await refused(await scene.loops.make(64 * MIB), /too small/u);
+    });
+
+    test('that somebody uses', async () => {
+      const handle = await open(scene.device, constants.O_RDONLY | constants.O_EXCL);
+      try {
+        await refused(scene.device, /in use/u);
+      } finally {
+        await handle.close();
+      }
+    });
+
+    test('that has a partition table, or a file system', async () => {
+      await writeFile(scene.device, aPartitionTable(), { flag: 'r+' });
+      await refused(scene.device, /not empty: dos/u);
+      await run(['wipefs', '--all', '--force', scene.device], { timeoutMs: 20_000 });
+      await run(['mkfs.ext4', '-q', scene.device], { timeoutMs: 60_000 });
+      await refused(scene.device, /not empty: ext4/u);
+    });
+
+    test('that is mounted', async () => {
+      const namespace = await startNetworkNamespace();
+      try {
+        await namespace.commands(`mount -t ext4 -o ro ${scene.device} /mnt`);
+        const facts = await new LinuxBlockDevices({ run: namespace.run }).facts(scene.device, never);
+        expect(facts.kind === 'device' && deviceFault(facts, scene.node.mirror.get('osd', scene.key)?.doc.uuid ?? ('' as never))).toBe('it is mounted: /mnt');
+        await expect(scene.node.host.devices.wipe(scene.device, '' as never, never)).rejects.toThrow(/does not hold/u);
+      } finally {
+        await namespace.stop();
+      }
+      await run(['wipefs', '--all', scene.device], { timeoutMs: 20_000 });
+    });
+
+    test('of a node that does not exist', async () => {
+      expect((await post({ node: 'hv9' })).body.message).toMatch(/no node has this name/u);
+    });
+  });
+});

@@ -1,0 +1,127 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { systemClock } from '../../common/clock.ts';
+import { run } from '../../common/process.ts';
+import { devicePath, osdKey, type DevicePath, type OsdStatus } from '../../common/schema/osd.ts';
+import type { Task } from '../../common/schema/task.ts';
+import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
+import { startCephCluster, type CephCluster } from './ceph-cluster.ts';
+import { startLoopDevices, type LoopDevices } from './loop-device.ts';
+import { startOsdNode, type OsdNode, type OsdNodeOptions } from './osd-node.ts';
+import { until } from './until.ts';
+
+const GIB = 1024 ** 3;
+/** An adding takes 6 s on an idle machine, a drain 20 s. */
+const TASK_LIMIT_MS = 150_000;
+const BY = { requestedBy: 'a test' };
+/** Of the OSDs that the cluster has from the start. */
+const WEIGHT = 0.004;
+
+/** What an OSD leaves its marks on. */
+export interface Marks {
+  osds: number[];
+  keys: string[];
+  signatures: string[];
+  folders: string[];
+  documents: string[];
+}
+
+/** A real Ceph of two OSDs, and a node hv1 with an empty disk. */
+export class OsdScene {
+  readonly zookeeper: MemoryZooKeeper;
+  readonly cluster: CephCluster;
+  readonly loops: LoopDevices;
+  readonly device: DevicePath;
+  node: OsdNode;
+  readonly #directory: string;
+  readonly #options: Omit<OsdNodeOptions, 'wrap'>;
+
+  private constructor(parts: { cluster: CephCluster; loops: LoopDevices; device: DevicePath; directory: string; node: OsdNode; zookeeper: MemoryZooKeeper; options: Omit<OsdNodeOptions, 'wrap'> }) {
+    this.cluster = parts.cluster;
+    this.loops = parts.loops;
+    this.device = parts.device;
+    this.node = parts.node;
+    this.zookeeper = parts.zookeeper;
+    this.#directory = parts.directory;
+    this.#options = parts.options;
+  }
+
+  static async start(given: { drainStallS?: number } = {}): Promise<OsdScene> {
+    const [cluster, loops] = await Promise.all([startCephCluster({ osds: 2, pools: ['vms'] }), startLoopDevices()]);
+    const directory = await mkdtemp(path.join(tmpdir(), 'pvc-osd-test-'));
+    const zookeeper = new MemoryZooKeeper({ clock: systemClock });
+    const options = { zookeeper, cluster, directory, ...given };
+    const device = devicePath.parse(await loops.make(6 * GIB));
+    return new OsdScene({ cluster, loops, device, directory, zookeeper, options, node: await startOsdNode(options) });
+  }
+
+  async stop(): Promise<void> {
+    const ids = Array.from(this.node.mirror.all('osd-status').values(), ({ doc }) => doc.id).filter((id) => id !== null);
+    for (const id of ids) await this.node.host.service.stopOsd(id, AbortSignal.timeout(10_000));
+    await this.node.stop();
+    await this.cluster.stop();
+    await this.loops.stop();
+    await rm(this.#directory, { recursive: true });
+  }
+
+  /** The daemon is gone as by a kill, and another one starts. */
+  async restart(wrap?: OsdNodeOptions['wrap']): Promise<void> {
+    this.node.abandon();
+    this.node = await startOsdNode({ ...this.#options, ...(wrap === undefined ? {} : { wrap }) });
+  }
+
+  get key(): string {
+    return osdKey('hv1', this.device);
+  }
+
+  get status(): OsdStatus | undefined {
+    return this.node.mirror.get('osd-status', this.key)?.doc;
+  }
+
+  async add(device = this.device, weight = WEIGHT): Promise<Task> {
+    return this.node.osds.add({ node: 'hv1', device, weight }, BY);
+  }
+
+  async remove(force: boolean): Promise<Task> {
+    const id = this.status?.id ?? undefined;
+    if (id === undefined) throw new Error('there is no OSD to remove');
+    return this.node.osds.remove(id, { force, ...BY });
+  }
+
+  /** The task as it ended, whichever daemon ended it. */
+  async over(task: Task): Promise<Task> {
+    const now = (): Task | undefined => this.node.mirror.get('task', task.id)?.doc;
+    const isOver = (): boolean => ['done', 'failed', 'cancelled'].includes(now()?.state ?? '');
+    await until(isOver, TASK_LIMIT_MS, 'the end of the task').catch((cause: unknown) => {
+      throw new Error(`the task does not end: ${JSON.stringify(now())}`, { cause });
+    });
+    return now() ?? task;
+  }
+
+  async json(...command: string[]): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any -- Ceph's answers of every shape are looked into
+    return JSON.parse(await this.cluster.exec(['ceph', ...command, '--format', 'json']));
+  }
+
+  async signatures(device: string = this.device): Promise<string[]> {
+    const { stdout } = await run(['wipefs', '--json', device], { timeoutMs: 10_000 });
+    return (JSON.parse(stdout) as { signatures: { type: string }[] }).signatures.map((one) => one.type);
+  }
+
+  /** Everything that an OSD changes, for a comparison of before and after. */
+  async marks(): Promise<Marks> {
+    const keys = (await this.json('auth', 'ls')).auth_dump.map((one: { entity: string }) => one.entity) as string[];
+    const { stdout } = await run(['ls', this.#directory], { timeoutMs: 10_000 });
+    return {
+      osds: (await this.json('osd', 'ls')) as number[],
+      keys: keys.filter((name) => name.startsWith('osd.')).sort(),
+      signatures: await this.signatures(),
+      folders: stdout.split('\n').filter((name) => name !== ''),
+      documents: [...this.node.mirror.all('osd').keys(), ...this.node.mirror.all('osd-status').keys()],
+    };
+  }
+
+  get folder(): string {
+    return path.join(this.#directory, `ceph-${String(this.status?.id)}`);
+  }
+}
