@@ -1,6 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../common/process.ts';
+import type { DhcpLease6 } from '../../common/schema/network.ts';
 import type { Namespace, PrivateLan } from './private-lan.ts';
 
 const LIMIT_MS = 20_000;
@@ -61,4 +62,31 @@ export async function askDhcp6(lan: PrivateLan, guest: Namespace, mode: 'address
   // It goes to the background once it has its answer.
   if (mode !== 'release') await run(['/bin/kill', (await readFile(pid, 'utf8')).trim()], { timeoutMs: LIMIT_MS });
   return toldIn(told);
+}
+
+/** Sends one RENEW (RFC 8415, section 18.2.4) and prints the valid lifetime that the REPLY gives its address, in seconds. */
+const RENEW_6 = `
+import socket, struct, sys
+duid, server, iaid, address = bytes.fromhex(sys.argv[1]), bytes.fromhex(sys.argv[2]), int(sys.argv[3]), socket.inet_pton(socket.AF_INET6, sys.argv[4])
+option = lambda code, data: struct.pack("!HH", code, len(data)) + data
+held = struct.pack("!III", iaid, 0, 0) + option(5, address + struct.pack("!II", 0, 0))
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.settimeout(5)
+index = socket.if_nametoindex("eth0")
+s.bind(("::", 546)); s.sendto(b"\\x05abc" + option(1, duid) + option(2, server) + option(8, b"\\0\\0") + option(3, held), ("ff02::1:2", 547, 0, index))
+while True:
+    reply = s.recv(2000)
+    if reply[:4] != b"\\x07abc": continue
+    at = reply.find(struct.pack("!HH", 5, 24) + address)
+    print(struct.unpack("!I", reply[at + 24:at + 28])[0] if at >= 0 else 0)
+    break
+`;
+
+/**
+ * Renews an IPv6 lease as its client does at half of its time, with nothing but what the lease's document says.
+ * @returns the valid lifetime in the answer, in seconds; 0 when the server does not renew it.
+ */
+export async function renewDhcp6(guest: Namespace, { serverDuid, lease }: { serverDuid: string; lease: DhcpLease6 }): Promise<number> {
+  const hex = (duid: string): string => duid.replaceAll(':', '');
+  const { stdout } = await guest.run(['/usr/bin/python3', '-c', RENEW_6, hex(lease.clientDuid), hex(serverDuid), lease.iaid, lease.address], { timeoutMs: LIMIT_MS });
+  return Number(stdout);
 }

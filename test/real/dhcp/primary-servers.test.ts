@@ -4,7 +4,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { dhcpLeases, type DhcpReservation } from '../../../common/schema/network.ts';
 import { MemoryStore } from '../../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../../common/store/memory-zookeeper.ts';
-import { askDhcp4 } from '../../support/dhcp-client.ts';
+import { askDhcp4, askDhcp6, renewDhcp6 } from '../../support/dhcp-client.ts';
 import { aManagedNetwork } from '../../support/builders.ts';
 import { missingForLan, PrivateLan, type Namespace } from '../../support/private-lan.ts';
 import { ServingNode } from '../../support/serving-node.ts';
@@ -13,7 +13,7 @@ import { until } from '../../support/until.ts';
 const LIMIT_MS = 20_000;
 const VNI = 2001;
 const ID = String(VNI);
-const missing = missingForLan(['/usr/sbin/dnsmasq', '/usr/bin/busybox', '/usr/sbin/unbound']);
+const missing = missingForLan(['/usr/sbin/dnsmasq', '/usr/bin/busybox', '/usr/sbin/unbound', '/usr/sbin/dhclient', '/usr/bin/python3']);
 const never = new AbortController().signal;
 const LAN = aManagedNetwork({ vni: VNI, domain: 'lan.example' });
 const WEB: DhcpReservation = { mac: '02:00:00:00:00:01', ip4: '10.5.0.50', ip6: null, hostname: 'web' };
@@ -92,6 +92,33 @@ describe.skipIf(missing !== undefined)('the servers of the primary', () => {
       await askDhcp4(lan, guest, { request: given.get('ip') ?? '' });
       return ((await documentNow())?.ip4[0]?.expiresS ?? 0) > first;
     }, LIMIT_MS, 'the renewal');
+  });
+
+  test('an IPv6 lease that its client renews lives longer, also in ZooKeeper, and is renewed by the next primary too', async () => {
+    const one = await aPrimary();
+    const two = await aNode('n2', `${lan.folder}/two`);
+    await operator.create(`/spec/dhcp-reservation/${ID}`, { vni: VNI, reservations: [{ ...WEB, mac: '02:00:00:00:00:02', ip6: '2001:db8:5::50' }] });
+    await until(async () => (await ask('web.lan.example')).includes('Address: 10.5.0.50'), LIMIT_MS, 'the reservation');
+    await until(() => askDhcp6(lan, guest, 'address').then((told) => told.get('new_ip6_address') === '2001:db8:5::50'), LIMIT_MS, 'the address');
+    const renewed = async (): Promise<number> => {
+      const document = await documentNow();
+      const lease = document?.ip6[0];
+      if (document?.serverDuid == null || lease === undefined) return 0;
+      const before = lease.expiresS;
+      const lifetimeS = await renewDhcp6(guest, { serverDuid: document.serverDuid, lease });
+      await until(async () => ((await documentNow())?.ip6[0]?.expiresS ?? 0) >= before, LIMIT_MS, 'the document');
+      expect(lifetimeS).toBe(24 * 3_600);
+      return (await documentNow())?.ip6[0]?.expiresS ?? 0;
+    };
+    await until(async () => (await documentNow())?.ip6[0]?.address === '2001:db8:5::50', LIMIT_MS, 'the lease');
+    const first = (await documentNow())?.ip6[0]?.expiresS ?? 0;
+    await until(async () => (await renewed()) > first, LIMIT_MS, 'a later end');
+    await one.leave();
+    const handed = (await documentNow())?.ip6[0]?.expiresS ?? 0;
+    two.become(true);
+    await until(async () => (await two.pid(VNI)) > 0, LIMIT_MS, 'the server');
+    await until(async () => (await renewed()) > handed, LIMIT_MS, 'a later end at the new primary');
+    expect((await documentNow())?.ip6).toHaveLength(1);
   });
 
   test('another node that becomes primary begins with the leases, and the guest keeps its address', async () => {
