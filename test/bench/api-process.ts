@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { systemClock, withTimeout } from '../../common/clock.ts';
+import type { CephAccess } from '../../common/config.ts';
 import { randomToken } from '../../common/ids.ts';
 import { until } from '../support/until.ts';
 import { BenchClient } from './http-client.ts';
@@ -46,12 +47,15 @@ export class ApiProcess {
   }
 }
 
-/** Starts the API over `zookeeper` (host:port) and resolves when it answers. Its log goes to a file in `folder`. */
-export async function startApi(folder: string, zookeeper: string): Promise<ApiProcess> {
+/**
+ * Starts the API over `zookeeper` (host:port) and resolves when it answers. Its log goes to a file in `folder`.
+ * @param ceph of its storage; without it there is none.
+ */
+export async function startApi(folder: string, zookeeper: string, ceph?: CephAccess): Promise<ApiProcess> {
   const port = await freePort();
   const token = randomToken(32);
   const configFile = join(folder, 'pvc-api.yaml');
-  await writeFile(configFile, configText(zookeeper, port, token), { mode: 0o600 });
+  await writeFile(configFile, configText({ zookeeper, port, token, ceph }), { mode: 0o600 });
   const log = openSync(join(folder, 'pvc-api.log'), 'a');
   const program = fileURLToPath(new URL('../../api/main.js', import.meta.url));
   const child = spawn(process.execPath, [program], {
@@ -79,12 +83,14 @@ async function answers(api: ApiProcess, child: ChildProcess, folder: string): Pr
   }
 }
 
-function configText(zookeeper: string, port: number, token: string): string {
+function configText({ zookeeper, port, token, ceph }: { zookeeper: string; port: number; token: string; ceph: CephAccess | undefined }): string {
   return stringify({
     pvc: {
       debug: false,
       coordinators: [zookeeper],
       zookeeper_session_timeout_s: 30,
+      enable_storage: ceph !== undefined,
+      ...(ceph === undefined ? {} : { ceph }),
       api: {
         listen_address: '127.0.0.1',
         listen_port: port,

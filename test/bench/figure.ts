@@ -17,7 +17,7 @@ export function figure(name: string, value: number, unit: Figure['unit'], bar: n
  * The value below which `share` (0 to 1) of the samples lie, by the nearest rank.
  * @throws RangeError without samples.
  */
-function quantile(samples: readonly number[], share: number): number {
+export function quantile(samples: readonly number[], share: number): number {
   const sorted = samples.toSorted((a, b) => a - b);
   const value = sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1))];
   if (value === undefined) throw new RangeError('no samples');

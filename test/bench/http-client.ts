@@ -30,6 +30,11 @@ export class BenchClient {
     return this.#send('POST', path, new URLSearchParams(form).toString());
   }
 
+  /** Another connection to the same server. */
+  another(): BenchClient {
+    return new BenchClient(this.#base, this.#token);
+  }
+
   close(): void {
     this.#agent.destroy();
   }

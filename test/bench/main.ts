@@ -11,11 +11,12 @@ import { networkAcl } from './network-acl.ts';
 import { networkLinks } from './network-links.ts';
 import { postState } from './post-state.ts';
 import { runSceneBenches } from './scene.ts';
+import { storage } from './storage.ts';
 import { vmStart } from './vm-start.ts';
 
 const SCENE_BENCHES = [apiRead, mirrorLoad, postState, apiMemory];
 const LAB_BENCHES = [vmStart, flush, daemonIdle, networkAcl];
-const LONE_BENCHES = [networkLinks, dhcp];
+const LONE_BENCHES = [networkLinks, dhcp, storage];
 
 const EXIT_MISSED = 1;
 const EXIT_USAGE = 2;
