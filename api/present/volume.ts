@@ -30,6 +30,26 @@ export function presentVolume(volume: Volume): VolumeView {
   };
 }
 
+const [OPENED, BETWEEN, CLOSED] = [Buffer.from('['), Buffer.from(','), Buffer.from(']\n')];
+
+/** Lists of volumes as JSON text. That of each volume is made once: lists have thousands. */
+export class VolumeTexts {
+  readonly #texts = new WeakMap<Volume, Buffer>();
+
+  /** In pieces. */
+  list(volumes: readonly Volume[]): Buffer[] {
+    return [OPENED, ...volumes.flatMap((volume, at) => (at === 0 ? [this.#text(volume)] : [BETWEEN, this.#text(volume)])), CLOSED];
+  }
+
+  #text(volume: Volume): Buffer {
+    const known = this.#texts.get(volume);
+    if (known !== undefined) return known;
+    const text = Buffer.from(JSON.stringify(presentVolume(volume)));
+    this.#texts.set(volume, text);
+    return text;
+  }
+}
+
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'] as const;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
 

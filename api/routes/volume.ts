@@ -7,7 +7,7 @@ import type { ApiMirror } from '../cluster.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { storageSize } from '../params/storage.ts';
 import { optionalText, text } from '../params/values.ts';
-import { presentVolume } from '../present/volume.ts';
+import { presentVolume, VolumeTexts } from '../present/volume.ts';
 import { done, messageReply, ok, route, type Reply, type Route } from '../route.ts';
 import type { VolumeStorage } from '../storage/storage-cluster.ts';
 import { givenName, pool, volume } from './storage-values.ts';
@@ -25,6 +25,7 @@ export function volumeRoutes(deps: VolumeRouteDeps): Route[] {
 }
 
 function listRoute({ volumes }: VolumeRouteDeps): Route {
+  const texts = new VolumeTexts();
   return route({
     method: 'GET',
     path: '/storage/ceph/volume',
@@ -36,7 +37,7 @@ function listRoute({ volumes }: VolumeRouteDeps): Route {
     reply: { code: 200, schema: z.array(volumeView) },
     handle: async (values) => {
       const found = await volumes.list(values.pool);
-      return ok(found.filter((one) => values.limit?.(one.volume) ?? true).map(presentVolume));
+      return { kind: 'parts', parts: texts.list(found.filter((one) => values.limit?.(one.volume) ?? true)) };
     },
   });
 }

@@ -1,5 +1,5 @@
 import { AppError, isAppError } from '../../common/errors.ts';
-import type { RbdImageSpec } from '../../common/rados/image-calls.ts';
+import type { RbdImageListing, RbdImageSpec } from '../../common/rados/image-calls.ts';
 import type { Rbd } from '../../common/rados/rbd.ts';
 import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
 import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type CephLink } from './ceph-commands.ts';
@@ -20,6 +20,8 @@ export class CephVolumes implements VolumeStorage {
   readonly #link: CephLink;
   readonly #commands: CephCommands;
   readonly #images: ImageLists;
+  /** Of what was listed: the same volume for the same image, so that who presents it can keep what came of it. */
+  readonly #listed = new WeakMap<RbdImageListing, Volume>();
 
   constructor({ link, commands, images }: { link: CephLink; commands: CephCommands; images: ImageLists }) {
     this.#link = link;
@@ -29,7 +31,7 @@ export class CephVolumes implements VolumeStorage {
 
   async list(pool?: string): Promise<Volume[]> {
     const pools = await this.#pools(pool);
-    const listed = await Promise.all(pools.map(async (one) => (await presentOrGone(this.#images.recent(one.name))).map((image) => listedVolume(one, image))));
+    const listed = await Promise.all(pools.map(async (one) => (await presentOrGone(this.#images.recent(one.name))).map((image) => this.#listedVolume(one, image))));
     return listed.flat();
   }
 
@@ -78,6 +80,14 @@ export class CephVolumes implements VolumeStorage {
       await rbd.remove(ref.volume, LONG);
     });
     this.#images.forget(ref.pool);
+  }
+
+  #listedVolume(pool: { name: string; id: number }, image: RbdImageListing): Volume {
+    const known = this.#listed.get(image);
+    if (known !== undefined) return known;
+    const volume = listedVolume(pool, image);
+    this.#listed.set(image, volume);
+    return volume;
   }
 
   /** The pools for RBD, or this one. @throws AppError 'not-found'. */
