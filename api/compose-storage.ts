@@ -13,10 +13,13 @@ import { cephCluster } from './storage/ceph-cluster.ts';
 import { LazyLink } from './storage/lazy-link.ts';
 import { NO_STORAGE } from './storage/no-storage.ts';
 import type { StorageCluster } from './storage/storage-cluster.ts';
+import { CephVmDisks, NO_VM_DISKS, type VmDisks } from './vm-disks.ts';
+import { CephVolumeLocks } from './storage/volume-locks.ts';
 import { StorageWatch } from './storage/storage-watch.ts';
 
 export interface Storage {
   readonly cluster: StorageCluster;
+  disksOfVms(mirror: ApiMirror): VmDisks;
   /** Undefined in a cluster without storage. */
   readonly watch: StorageWatch | undefined;
   start(): void;
@@ -27,12 +30,13 @@ export interface Storage {
 /** The storage of the cluster. Nobody waits for Ceph before something is wanted of it. */
 export function composeStorage({ config, clock, log }: { config: ApiConfig; clock: Clock; log: Logger }): Storage {
   const { enable_storage, ceph: access } = config.pvc;
-  if (!enable_storage) return { cluster: NO_STORAGE, watch: undefined, start: () => undefined, stop: async () => undefined };
+  if (!enable_storage) return { cluster: NO_STORAGE, disksOfVms: () => NO_VM_DISKS, watch: undefined, start: () => undefined, stop: async () => undefined };
   const link = new LazyLink({ access, clock, log });
   const cluster = cephCluster({ link, access, run, clock });
   const watch = new StorageWatch({ cluster, clock, log });
   return {
     cluster,
+    disksOfVms: (mirror) => new CephVmDisks({ mirror, volumes: cluster.volumes, locks: new CephVolumeLocks({ link }) }),
     watch,
     start: () => watch.start(),
     stop: async () => {

@@ -168,12 +168,13 @@ function locksRoute(deps: VmRouteDeps): Route {
   return route({
     method: 'POST',
     path: '/vm/:vm/locks',
-    summary: "Free a VM's storage locks (not yet)",
+    summary: "Free the locks that dead clients have left on a VM's volumes",
     values: z.object({ vm: VM_VALUES.vm }),
     reply: { code: 200, schema: messageReply },
-    handle: (values) => {
-      vmOf(deps, values.vm);
-      throw new AppError('state', 'there is no storage yet whose locks could be freed');
+    handle: async (values) => {
+      const { doc } = vmOf(deps, values.vm);
+      const freed = await deps.disks.freeLocks(doc);
+      return done(freed === 0 ? `The volumes of VM ${doc.name} have no locks` : `Locks of VM ${doc.name} that are freed: ${freed}`);
     },
   });
 }

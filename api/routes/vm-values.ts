@@ -9,6 +9,7 @@ import type { Store } from '../../common/store/store.ts';
 import type { ApiMirror } from '../cluster.ts';
 import { freeText, optionalText, text } from '../params/values.ts';
 import type { VmCache } from '../present/vm-cache.ts';
+import type { VmDisks } from '../vm-disks.ts';
 
 /** What the routes of VMs work with. */
 export interface VmRouteDeps {
@@ -16,6 +17,7 @@ export interface VmRouteDeps {
   store: Store;
   vms: VmOperations;
   cache: VmCache;
+  disks: VmDisks;
   clock: Clock;
 }
 

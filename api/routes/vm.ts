@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { shownNode, shownVmState } from '../../common/domain/vm-state.ts';
+import { isOwned, shownNode, shownVmState } from '../../common/domain/vm-state.ts';
 import { AppError } from '../../common/errors.ts';
 import { nodeName } from '../../common/ids.ts';
 import { tag, type Tag, type VmSpec } from '../../common/schema/vm.ts';
@@ -7,7 +7,8 @@ import { vmView } from '../../common/view/vm.ts';
 import { fuzzyLimit, type NameMatcher } from '../params/fuzzy.ts';
 import { flag, freeText, list, optionalInteger, optionalText, text } from '../params/values.ts';
 import { arrayOf } from '../present/vm-cache.ts';
-import { done, messageReply, route, type Route } from '../route.ts';
+import { done, messageReply, route, type Call, type Route } from '../route.ts';
+import { waitForChange } from '../wait.ts';
 import { NAME_MAX_CHARS, vmOf, VM_VALUES, type VmRouteDeps } from './vm-values.ts';
 
 /** Longest pause of a live migration that makes sense; the schema's own limit. */
@@ -102,6 +103,7 @@ function defineRoute(deps: VmRouteDeps): Route {
     valueAliases: { node_limit: 'limit', node_selector: 'selector', node_autostart: 'autostart' },
     reply: { code: 200, schema: messageReply },
     handle: async (values) => {
+      await deps.disks.confirm(values.xml);
       const spec = await deps.vms.define({
         xml: values.xml,
         node: values.node,
@@ -158,7 +160,9 @@ function elementRoutes(deps: VmRouteDeps): Route[] {
       values: z.object({ vm: VM_VALUES.vm, xml: VM_VALUES.xml, restart: flag('Restart the VM, if it runs, with the new definition.') }),
       reply: { code: 200, schema: messageReply },
       handle: async (values) => {
-        const spec = await deps.vms.modify(vmOf(deps, values.vm).uuid, { xml: values.xml, restart: values.restart });
+        const { uuid } = vmOf(deps, values.vm);
+        await deps.disks.confirm(values.xml);
+        const spec = await deps.vms.modify(uuid, { xml: values.xml, restart: values.restart });
         return done(`VM ${spec.name} has the new definition${values.restart ? ' and is restarted if it runs' : ', which it runs with from its next start'}`);
       },
     }),
@@ -169,11 +173,22 @@ function elementRoutes(deps: VmRouteDeps): Route[] {
       values: z.object({ vm: VM_VALUES.vm, delete_disks: flag("Remove the VM's volumes too.") }),
       valueAliases: { 'delete-disks': 'delete_disks' },
       reply: { code: 200, schema: messageReply },
-      handle: async (values) => {
+      handle: async (values, call) => {
         const vm = vmOf(deps, values.vm);
+        if (values.delete_disks) await removeDisks(deps, vm.doc, call);
         await deps.vms.remove(vm.uuid, { disks: values.delete_disks });
         return done(`VM ${vm.doc.name} is removed`);
       },
     }),
   ];
+}
+
+/** Before the VM: a removal that breaks off leaves a VM that can be removed again, and no volumes that nobody knows. */
+async function removeDisks(deps: VmRouteDeps, vm: VmSpec, call: Call): Promise<void> {
+  deps.disks.refuseShared(vm);
+  await deps.vms.setPower(vm.uuid, 'stop');
+  await waitForChange({ mirror: deps.mirror, clock: deps.clock, what: `the end of VM ${vm.name}`, kinds: ['vm-status'], signal: call.gone() }, () =>
+    isOwned(deps.mirror.get('vm-status', vm.uuid)?.doc) ? undefined : true,
+  );
+  await deps.disks.remove(vm);
 }
