@@ -1,3 +1,5 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
 import { isAppError } from '../../../common/errors.ts';
@@ -5,6 +7,8 @@ import { errnoOf } from '../../../common/rados/errno.ts';
 import { Rados } from '../../../common/rados/rados.ts';
 import { cephMissing, startCephCluster, type CephCluster } from '../../support/ceph-cluster.ts';
 import { collect } from '../../support/collect.ts';
+
+const ROOT = resolve(import.meta.dirname, '../../..');
 
 /** Reads and writes as client.admin with Debian's own binding; the program is given on standard input. */
 const PYTHON = ['/usr/bin/python3', '-'];
@@ -163,6 +167,21 @@ with rados.WriteOpCtx() as op:
     expect([...(await ioctx.read('from-python'))]).toEqual([7, 0, 8]);
     expect((await ioctx.xattr('from-python', 'lang')).toString()).toBe('en_US');
     expect((await collect(ioctx.omap('from-python'))).map(([key, value]) => [key, [...value]])).toEqual([['k', [0, 5]]]);
+  });
+
+  test('a project that has nothing of this one imports it by its name, and ends when it is closed', async () => {
+    const project = join(ceph.folder, 'project');
+    await mkdir(join(project, 'node_modules'), { recursive: true });
+    await symlink(ROOT, join(project, 'node_modules', 'pvc'));
+    const program = `import { Rados } from 'pvc/rados';
+      import { isZero } from 'pvc/rados/rbd-stream';
+      import { isAppError } from 'pvc/errors';
+      const rados = await Rados.connect({ configFile: process.argv[2] });
+      const missing = await rados.rbd('objects').info('none').catch((error) => isAppError(error, 'not-found'));
+      console.log(await rados.fsid(), missing, isZero(Buffer.alloc(9)));
+      await rados.close();`;
+    await writeFile(join(project, 'main.mjs'), program);
+    expect(await ceph.exec([process.execPath, join(project, 'main.mjs'), ceph.configFile])).toBe(`${ceph.fsid} true true`);
   });
 
   test('what cannot be a C string is refused before Ceph sees it', async () => {
