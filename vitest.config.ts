@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           ...forks,
           name: 'unit',
-          include: ['{common,api,node-daemon,lab}/**/*.test.ts', 'test/architecture.test.ts'],
+          include: ['{common,api,client,node-daemon,lab}/**/*.test.ts', 'test/architecture.test.ts'],
         },
       },
       { test: { ...forks, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },

@@ -24,6 +24,15 @@ export const systemClock: Clock = {
   },
 };
 
+/** For programs that have nothing else to live for while they wait: its timers keep the process alive. */
+export const holdingClock: Clock = {
+  ...systemClock,
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
 /** Resolves after `delayMs`; rejects with 'cancelled' as soon as `signal` aborts. */
 export function delay(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

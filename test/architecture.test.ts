@@ -13,8 +13,8 @@ import { nodeConfig } from '../node-daemon/config.ts';
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const SOURCE_FOLDERS = ['common', 'api', 'node-daemon', 'lab', 'test', 'client'];
 
-/** The two tables that may pass on what others export (house rule 2). */
-const TABLES = new Set(['common/schema/resources.ts', 'node-daemon/reconcilers/index.ts']);
+/** The two tables that may pass on what others export (house rule 2), and the entry of a package that others install. */
+const TABLES = new Set(['common/schema/resources.ts', 'node-daemon/reconcilers/index.ts', 'client/index.ts']);
 
 interface Import {
   /** Path from the project's root, or a package's name. */
@@ -93,6 +93,8 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   { name: 'libvirt', prefixes: ['common/libvirt/'], below: BASE },
   { name: 'rados', prefixes: ['common/rados/'], below: BASE },
   { name: 'base', prefixes: ['common/'], below: [] },
+  { name: 'client-example', prefixes: ['client/examples/'], below: ['client', 'view'] },
+  { name: 'client', prefixes: ['client/'], below: [...BASE, 'schema', 'view'] },
   { name: 'api-main', prefixes: ['api/main.ts'], below: [...BASE, 'store', 'api-compose', 'api-config'] },
   {
     name: 'api-compose',
@@ -142,8 +144,8 @@ describe('imports', () => {
     expect(readSource('common/process.ts').imports.map((one) => one.target)).toEqual(['execa', 'common/errors.ts']);
   });
 
-  test('imports of common, api and node-daemon point one way', () => {
-    const layered = PRODUCT.filter((source) => /^(common|api|node-daemon)\//u.test(source.path));
+  test('imports of common, api, client and node-daemon point one way', () => {
+    const layered = PRODUCT.filter((source) => /^(common|api|client|node-daemon)\//u.test(source.path));
     expect(layered.flatMap(wrongImports)).toEqual([]);
   });
 
@@ -165,6 +167,23 @@ describe('imports', () => {
         .map((one) => `${source.path} imports ${one.target}`),
     );
     expect(faults).toEqual([]);
+  });
+
+  test('what the client runs is its own files, base, schemas and views, zod, and what Node has for HTTP', () => {
+    const byPath = new Map(SOURCES.map((source) => [source.path, source]));
+    const reached = new Set<string>();
+    const packages = new Set<string>();
+    const visit = (path: string): void => {
+      if (reached.has(path)) return;
+      reached.add(path);
+      for (const one of (byPath.get(path)?.imports ?? []).filter(({ typeOnly }) => !typeOnly)) {
+        if (one.target.endsWith('.ts')) visit(one.target);
+        else packages.add(one.target);
+      }
+    };
+    visit('client/index.ts');
+    expect([...packages].sort()).toEqual(['node:crypto', 'node:http', 'node:https', 'zod']);
+    expect([...reached].filter((path) => !/^(client|common|common\/schema|common\/view)\/[a-z-]+\.ts$/u.test(path))).toEqual([]);
   });
 
   test('the product never imports its tests or its lab', () => {

@@ -1,0 +1,24 @@
+/** Everything that the package has. */
+export { Catalogue, type Service } from './catalogue.ts';
+export { ClientError, type ClientErrorKind } from './client-error.ts';
+export { ClusterClient } from './cluster-client.ts';
+export { Connection, type CallOptions, type ConnectionOptions, type Credentials } from './connection.ts';
+export type { ClusterEvent, EventFilter } from './event-stream.ts';
+export { IdentityClient } from './identity-client.ts';
+export { NetworkClient, type NetworkName } from './network-client.ts';
+export { NodeClient, type NodeStates } from './node-client.ts';
+export { StorageClient } from './storage-client.ts';
+export { TaskClient } from './task-client.ts';
+export { VmClient, type RestingVmState } from './vm-client.ts';
+export type { WaitOptions } from './wait-for.ts';
+export type { DhcpLeaseView } from '../common/view/dhcp-lease.ts';
+export type { NetworkAclView } from '../common/view/network-acl.ts';
+export type { NetworkView } from '../common/view/network.ts';
+export type { NodeView } from '../common/view/node.ts';
+export type { OsdView } from '../common/view/osd.ts';
+export type { PoolView } from '../common/view/pool.ts';
+export type { SnapshotView } from '../common/view/snapshot.ts';
+export type { StatusView } from '../common/view/status.ts';
+export type { TaskView } from '../common/view/task.ts';
+export type { VmView } from '../common/view/vm.ts';
+export type { VolumeView } from '../common/view/volume.ts';
