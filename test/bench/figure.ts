@@ -2,7 +2,7 @@
 export interface Figure {
   name: string;
   value: number;
-  unit: 'ms' | 's' | 'MiB' | '%' | 'times';
+  unit: 'ms' | 's' | 'MiB' | '%' | 'times' | '1/s';
   /** The value has to stay below it; null: told for information. */
   bar: number | null;
   ok: boolean;
