@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { VirtualClock } from '../../test/support/virtual-clock.ts';
 import type { Lane } from './call.ts';
 import { Lanes, THREADS, type Job } from './lanes.ts';
 import type { FromWorker } from './message.ts';
@@ -7,13 +8,16 @@ import type { FromWorker } from './message.ts';
 class Bench {
   readonly begun: number[] = [];
   readonly answered: number[] = [];
+  readonly clock = new VirtualClock();
   threads = 0;
+  ended = 0;
   stuck = 0;
   readonly lanes: Lanes;
   readonly #answers = new Map<number, (answer: FromWorker) => void>();
 
   constructor() {
     this.lanes = new Lanes({
+      clock: this.clock,
       startThread: (onAnswer) => {
         this.threads += 1;
         return {
@@ -21,6 +25,7 @@ class Bench {
             this.begun.push(job.request.id);
             this.#answers.set(job.request.id, onAnswer);
           },
+          end: () => (this.ended += 1),
         };
       },
       onAnswer: (answer) => answer.kind === 'done' && this.answered.push(answer.id),
@@ -99,4 +104,20 @@ test('a queue has an end', () => {
   const bench = new Bench();
   for (let id = 1; id <= 2_048 + THREADS.mon; id += 1) bench.submit(id, 'mon');
   expect(() => bench.submit(9_999, 'mon')).toThrow(expect.objectContaining({ code: 'unavailable' }));
+});
+
+test('threads of a burst end when nobody needs them, but for one', async () => {
+  const bench = new Bench();
+  for (let id = 1; id <= 5; id += 1) bench.submit(id);
+  for (let id = 1; id <= 5; id += 1) bench.end(id);
+  await bench.clock.advance(20_000);
+  bench.submit(6);
+  await bench.clock.advance(20_000);
+  // The one with a call stays, those that did nothing for 30 s went.
+  expect(bench.ended).toBe(4);
+  bench.end(6);
+  await bench.clock.advance(60_000);
+  expect(bench.ended).toBe(4);
+  bench.submit(7);
+  expect(bench.threads).toBe(5);
 });

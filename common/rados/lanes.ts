@@ -1,18 +1,24 @@
+import type { Clock, Timer } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import type { Lane } from './call.ts';
 import type { CallRequest, FromWorker } from './message.ts';
 
-/** Threads of each lane, begun when they are first needed: about 6 MiB each. */
+/** Threads of each lane, begun when they are needed: 18 MiB each. */
 export const THREADS: Readonly<Record<Lane, number>> = { mon: 2, command: 2, object: 4, image: 8, list: 2, stream: 4 };
 /** Calls that wait in one lane: as many as the parent lets through. */
 const QUEUE_MAX = 2_048;
 /** Threads whose call nobody waits for any more, in all lanes together. Beyond it something is broken for good. */
 const ABANDONED_MAX = 24;
 
+/** How long a thread that nobody needs is kept, for the next burst. The last one of a lane stays: to begin it takes some 200 ms. */
+const IDLE_MS = 30_000;
+
 /** A thread that carries out one job at a time. */
 export interface Thread {
   /** Begins the job; the thread answers through the callback that it was made with. */
   post(job: Job): void;
+  /** Ends it; it does nothing at that time. */
+  end(): void;
 }
 
 export interface Job {
@@ -22,6 +28,7 @@ export interface Job {
 }
 
 export interface LanesOptions {
+  clock: Clock;
   /** Starts a thread, which tells each answer to `onAnswer`. */
   startThread(onAnswer: (answer: FromWorker) => void): Thread;
   onAnswer(answer: FromWorker, request: CallRequest): void;
@@ -33,6 +40,8 @@ interface Worker {
   thread: Thread;
   job: Job | undefined;
   isAbandoned: boolean;
+  /** Ends the thread unless it gets something to do. */
+  idle: Timer | undefined;
 }
 
 /** Gives jobs to threads: first come, first served within a lane, except that jobs of one key follow each other. */
@@ -89,6 +98,8 @@ export class Lanes {
       const worker = this.#idle(lane);
       if (worker === undefined) return;
       queue.splice(at, 1);
+      worker.idle?.cancel();
+      worker.idle = undefined;
       worker.job = job;
       worker.thread.post(job);
     }
@@ -104,7 +115,8 @@ export class Lanes {
     const idle = workers.find((worker) => worker.job === undefined);
     if (idle !== undefined) return idle;
     if (workers.filter((worker) => !worker.isAbandoned).length >= THREADS[lane]) return undefined;
-    const worker: Worker = { thread: this.#options.startThread((answer) => this.#answered(lane, worker, answer)), job: undefined, isAbandoned: false };
+    const thread = this.#options.startThread((answer) => this.#answered(lane, worker, answer));
+    const worker: Worker = { thread, job: undefined, isAbandoned: false, idle: undefined };
     workers.push(worker);
     return worker;
   }
@@ -113,8 +125,16 @@ export class Lanes {
     const { job } = worker;
     worker.job = undefined;
     worker.isAbandoned = false;
+    worker.idle = this.#options.clock.after(IDLE_MS, () => this.#endIdle(lane, worker));
     if (job !== undefined) this.#options.onAnswer(answer, job.request);
     this.#dispatch(lane);
+  }
+
+  #endIdle(lane: Lane, worker: Worker): void {
+    const workers = this.#of(this.#workers, lane);
+    if (worker.job !== undefined || workers.length <= 1) return;
+    workers.splice(workers.indexOf(worker), 1);
+    worker.thread.end();
   }
 
   #of<T>(map: Map<Lane, T[]>, lane: Lane): T[] {

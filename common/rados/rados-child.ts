@@ -5,6 +5,7 @@
 import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
+import { systemClock } from '../clock.ts';
 import { toAppError } from '../errors.ts';
 import { connectCall, shutdownCall } from './cluster-calls.ts';
 import { imageCloseCall, imageOpenCall } from './image-calls.ts';
@@ -34,6 +35,7 @@ class RadosChild {
 
   constructor() {
     this.#lanes = new Lanes({
+      clock: systemClock,
       startThread: (onAnswer) => this.#startThread(onAnswer),
       onAnswer: (answer, request) => this.#answered(answer, request),
       onStuck: () => tell({ kind: 'stuck' }),
@@ -119,6 +121,7 @@ class RadosChild {
     });
     return {
       post: ({ request, handle }) => worker.postMessage({ id: request.id, call: request.call, args: request.args, cluster: this.#cluster, handle }),
+      end: () => void worker.terminate(),
     };
   }
 }
