@@ -17,9 +17,10 @@ export class RadosCommands implements CephCommands {
     this.#options = options;
   }
 
-  async mon(command: Command, signal?: AbortSignal): Promise<unknown> {
+  async mon(command: Command, signal?: AbortSignal, input?: string): Promise<unknown> {
     const rados = await this.#connected();
-    return outputOf(command, (await rados.monCommand(command, optionsOf(command, signal))).output);
+    const options = { ...optionsOf(command, signal), ...(input === undefined ? {} : { input }) };
+    return outputOf(command, (await rados.monCommand(command, options)).output);
   }
 
   async mgr(command: Command, signal?: AbortSignal): Promise<unknown> {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { AppError } from '../../common/errors.ts';
 import { osdId, type OsdId, type OsdUuid } from '../../common/schema/osd.ts';
 
 /** Commands of Ceph's monitors and manager, by the names and arguments of `ceph`'s own command table; the answers are JSON. */
 export interface CephCommands {
-  mon(command: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<unknown>;
+  /** @param input goes with the command; the place for secrets. */
+  mon(command: Readonly<Record<string, unknown>>, signal?: AbortSignal, input?: string): Promise<unknown>;
   mgr(command: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<unknown>;
 }
 
@@ -37,10 +37,8 @@ export interface OsdDrain {
 /** The cluster's side of OSDs. Each change may be repeated. Fails with 'unavailable' and 'timeout' without a quorum, 'component' when refused. */
 export interface OsdCluster {
   find(uuid: OsdUuid, signal: AbortSignal): Promise<ClusterOsd | undefined>;
-  /** Gets a number for the UUID. */
-  register(uuid: OsdUuid, signal: AbortSignal): Promise<OsdId>;
-  /** The OSD's own keyring, made if need be. It is a secret. */
-  keyring(id: OsdId, signal: AbortSignal): Promise<string>;
+  /** Gets a number for the UUID, and makes the OSD's key known. The same UUID with the same key has the same number. */
+  register(osd: { uuid: OsdUuid; secret: string }, signal: AbortSignal): Promise<OsdId>;
   /** Puts it into CRUSH's tree, below a host of this name. */
   place(id: OsdId, place: OsdPlace, signal: AbortSignal): Promise<void>;
   drain(id: OsdId, signal: AbortSignal): Promise<OsdDrain>;
@@ -58,7 +56,6 @@ const osdTree = z.object({
   nodes: z.array(z.object({ id: z.int(), name: z.string(), type: z.string(), crush_weight: z.number().optional(), children: z.array(z.int()).optional() })),
 });
 const created = z.object({ osdid: osdId });
-const authEntries = z.array(z.object({ entity: z.string(), key: z.string().regex(/^[A-Za-z0-9+/=]+$/u) })).length(1);
 const safety = z.object({ safe_to_destroy: z.array(z.int()) });
 const usage = z.object({ nodes: z.array(z.object({ id: z.int(), pgs: z.int() })) });
 const status = z.object({ pgmap: z.object({ pgs_by_state: z.array(z.object({ state_name: z.string(), count: z.int() })) }) });
@@ -83,16 +80,8 @@ export class CephOsdCluster implements OsdCluster {
     return osd === undefined ? undefined : { id: osd.osd, up: osd.up, in: osd.in, place: await this.#place(osd.osd, signal) };
   }
 
-  /** The monitors give the same number when they are asked for the same UUID again. */
-  async register(uuid: OsdUuid, signal: AbortSignal): Promise<OsdId> {
-    return created.parse(await this.#ceph.mon({ prefix: 'osd new', uuid, format: 'json' }, signal)).osdid;
-  }
-
-  async keyring(id: OsdId, signal: AbortSignal): Promise<string> {
-    const caps = ['mon', 'allow profile osd', 'mgr', 'allow profile osd', 'osd', 'allow *'];
-    const [entry] = authEntries.parse(await this.#ceph.mon({ prefix: 'auth get-or-create', entity: `osd.${id}`, caps, format: 'json' }, signal));
-    if (entry?.entity !== `osd.${id}`) throw new AppError('component', "Ceph did not give the OSD's key", { osd: id });
-    return `[osd.${id}]\n\tkey = ${entry.key}\n`;
+  async register({ uuid, secret }: { uuid: OsdUuid; secret: string }, signal: AbortSignal): Promise<OsdId> {
+    return created.parse(await this.#ceph.mon({ prefix: 'osd new', uuid, format: 'json' }, signal, JSON.stringify({ cephx_secret: secret }))).osdid;
   }
 
   async place(id: OsdId, { host, weight }: OsdPlace, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { chown, lchown, mkdir, readdir, readlink, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command, Run } from '../../common/process.ts';
+import { z } from 'zod';
+import type { Command, Run, RunOptions } from '../../common/process.ts';
 import type { OsdId, OsdUuid } from '../../common/schema/osd.ts';
 import { Turns } from '../../common/turns.ts';
 import { AppError } from '../../common/errors.ts';
@@ -32,14 +33,17 @@ export interface OsdStore {
   folder(id: OsdId): Promise<OsdFolder>;
   /** A making of this OSD still goes on, begun by a daemon that is gone: nobody may touch its device. */
   isBeingMade(uuid: OsdUuid): Promise<boolean>;
+  /** The key that an OSD gets which is being added; always the same until it is dropped. */
+  secret(uuid: OsdUuid, signal: AbortSignal): Promise<string>;
+  /** Forgets that key: the OSD has it, or never will. */
+  dropSecret(uuid: OsdUuid): Promise<void>;
   /**
-   * Makes an empty OSD on the device. What was in the folder goes.
-   * @param keyring a secret; it goes into a file of the OSD's user alone.
+   * Makes an empty OSD on the device, with its key. What was in the folder goes.
    * @param check runs when nobody else works on the device, right before anything is written.
    */
-  prepare(osd: OsdPlacement & { keyring: string }, check: () => Promise<void>, signal: AbortSignal): Promise<void>;
-  /** Lets the OSD be started from its device: after a boot, or when the folder was lost. */
-  activate(osd: OsdPlacement, keyring: () => Promise<string>, signal: AbortSignal): Promise<void>;
+  prepare(osd: OsdPlacement, check: () => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Lets the OSD be started from its device: after a boot, or when the folder was lost. Its key stands in the device's label. */
+  activate(osd: OsdPlacement, signal: AbortSignal): Promise<void>;
   /** Removes the folder if it is this OSD's. */
   remove(id: OsdId, uuid: OsdUuid): Promise<void>;
 }
@@ -47,6 +51,10 @@ export interface OsdStore {
 /** mkfs takes 2 to 4 s; a slow disk that is discarded first takes minutes. */
 const MKFS_TIMEOUT_MS = 600_000;
 const PRIME_TIMEOUT_MS = 60_000;
+const KEY_TIMEOUT_MS = 10_000;
+
+/** As ceph-authtool prints it. */
+const cephKey = z.string().regex(/^[A-Za-z0-9+/]{20,}={0,2}$/u);
 
 /** What an OSD reads when it starts, besides its keyring. */
 const NEEDED = ['type', 'whoami', 'ready'];
@@ -81,18 +89,36 @@ export class CephOsdStore implements OsdStore {
     return made.length > 0;
   }
 
-  prepare(osd: OsdPlacement & { keyring: string }, check: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  async secret(uuid: OsdUuid, signal: AbortSignal): Promise<string> {
+    const file = this.#secretFile(uuid);
+    const known = await readOptional(file);
+    if (known !== undefined) return known;
+    const { stdout } = await this.#deps.run(['ceph-authtool', '--gen-print-key'], { timeoutMs: KEY_TIMEOUT_MS, signal });
+    const secret = cephKey.parse(stdout.trim());
+    await writeAtomically(file, secret, { mode: 0o600 });
+    return secret;
+  }
+
+  async dropSecret(uuid: OsdUuid): Promise<void> {
+    await unlinkOptional(this.#secretFile(uuid));
+  }
+
+  prepare(osd: OsdPlacement, check: () => Promise<void>, signal: AbortSignal): Promise<void> {
     // Two names may mean one device.
     return this.#turns.take('device', async () => {
       await check();
       const folder = this.#folder(osd.id);
+      const secret = await this.secret(osd.uuid, signal);
       await rm(folder, { recursive: true, force: true });
-      await this.#fill(osd, osd.keyring, signal);
-      await this.#run(['ceph-osd', '--mkfs', '-c', this.#deps.configFile, '-i', String(osd.id), '--osd-uuid', osd.uuid, '--osd-data', folder, '--keyring', join(folder, 'keyring')], MKFS_TIMEOUT_MS, signal);
+      await this.#fill(osd, signal);
+      await writeAtomically(join(folder, 'keyring'), `[osd.${osd.id}]\n\tkey = ${secret}\n`, { mode: 0o600 });
+      await this.#own(folder, signal);
+      const command: Command = ['ceph-osd', '--mkfs', '-c', this.#deps.configFile, '-i', String(osd.id), '--osd-uuid', osd.uuid, '--osd-data', folder, '--keyring', join(folder, 'keyring'), '--keyfile', '-'];
+      await this.#run(command, { timeoutMs: MKFS_TIMEOUT_MS, signal, input: secret });
     });
   }
 
-  async activate(osd: OsdPlacement, keyring: () => Promise<string>, signal: AbortSignal): Promise<void> {
+  async activate(osd: OsdPlacement, signal: AbortSignal): Promise<void> {
     const { uuid, complete } = await this.folder(osd.id);
     const folder = this.#folder(osd.id);
     if (uuid === osd.uuid && complete) {
@@ -100,8 +126,8 @@ export class CephOsdStore implements OsdStore {
       return;
     }
     if (uuid !== null && uuid !== osd.uuid) throw new AppError('state', "the OSD's folder is another OSD's", { folder, uuid });
-    await this.#fill(osd, await keyring(), signal);
-    await this.#run(['ceph-bluestore-tool', 'prime-osd-dir', '--dev', osd.device, '--path', folder], PRIME_TIMEOUT_MS, signal);
+    await this.#fill(osd, signal);
+    await this.#run(['ceph-bluestore-tool', 'prime-osd-dir', '--dev', osd.device, '--path', folder], { timeoutMs: PRIME_TIMEOUT_MS, signal });
     await this.#own(folder, signal);
   }
 
@@ -114,13 +140,11 @@ export class CephOsdStore implements OsdStore {
   }
 
   /** The UUID comes first: from then on the folder is known as this OSD's. */
-  async #fill(osd: OsdPlacement, keyring: string, signal: AbortSignal): Promise<void> {
+  async #fill(osd: OsdPlacement, signal: AbortSignal): Promise<void> {
     const folder = this.#folder(osd.id);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await writeAtomically(join(folder, 'fsid'), `${osd.uuid}\n`, { mode: 0o600 });
-    await writeAtomically(join(folder, 'keyring'), keyring, { mode: 0o600 });
     await this.#link(osd, signal);
-    await this.#own(folder, signal);
   }
 
   /** udev gives devices to root at every boot. */
@@ -146,11 +170,15 @@ export class CephOsdStore implements OsdStore {
     return user === undefined ? undefined : serviceAccount(run, [user], signal);
   }
 
-  async #run(command: Command, timeoutMs: number, signal: AbortSignal): Promise<void> {
+  #secretFile(uuid: OsdUuid): string {
+    return join(this.#deps.directory, `new-${uuid}.key`);
+  }
+
+  async #run(command: Command, options: RunOptions & { signal: AbortSignal }): Promise<void> {
     const { run } = this.#deps;
-    const account = await this.#account(signal);
+    const account = await this.#account(options.signal);
     const asUser = account === undefined || command[0] !== 'ceph-osd' ? [] : ['--setuser', account.user, '--setgroup', account.group];
-    await run([...command, ...asUser], { timeoutMs, signal });
+    await run([...command, ...asUser], options);
   }
 }
 

@@ -51,13 +51,11 @@ export class OsdActions {
     const { cluster, devices, service, store } = this.#deps.world;
     switch (action) {
       case 'register':
-        return this.#deps.registered(spec, await cluster.register(spec.uuid, signal));
+        return this.#register(spec, signal);
       case 'prepare':
         return this.#prepare(spec, seen, signal);
-      case 'activate': {
-        const id = numberOf(seen);
-        return store.activate({ id, uuid: spec.uuid, device: seen.deviceName }, () => cluster.keyring(id, signal), signal);
-      }
+      case 'activate':
+        return store.activate({ id: numberOf(seen), uuid: spec.uuid, device: seen.deviceName }, signal);
       case 'place':
         return cluster.place(numberOf(seen), { host: spec.node, weight: spec.weight }, signal);
       case 'start':
@@ -76,17 +74,22 @@ export class OsdActions {
     }
   }
 
+  /** The key is kept on this host until the OSD has it: nobody can read it from the cluster. */
+  async #register(spec: OsdSpec, signal: AbortSignal): Promise<void> {
+    const { cluster, store } = this.#deps.world;
+    const secret = await store.secret(spec.uuid, signal);
+    await this.#deps.registered(spec, await cluster.register({ uuid: spec.uuid, secret }, signal));
+  }
+
   /** What an earlier try has left is emptied first; whatever else came onto the device meanwhile is somebody's. */
   async #prepare(spec: OsdSpec, seen: SeenOsd, signal: AbortSignal): Promise<void> {
-    const { cluster, devices, store } = this.#deps.world;
-    const id = numberOf(seen);
-    const keyring = await cluster.keyring(id, signal);
+    const { devices, store } = this.#deps.world;
     const check = async (): Promise<void> => {
       const device = await devices.facts(seen.deviceName, signal);
       const fault = deviceFault(device, spec.uuid);
       if (fault !== undefined) throw new AppError('state', fault);
       if (device.kind === 'device' && device.label !== null) await devices.wipe(seen.deviceName, spec.uuid, signal);
     };
-    await store.prepare({ id, uuid: spec.uuid, device: seen.deviceName, keyring }, check, signal);
+    await store.prepare({ id: numberOf(seen), uuid: spec.uuid, device: seen.deviceName }, check, signal);
   }
 }

@@ -161,6 +161,7 @@ export class OsdReconciler {
   async #finish(spec: OsdSpec, task: Task, { id }: SeenOsd): Promise<Outcome> {
     const isGone = (spec.removal !== null) !== hasFailed(task);
     const key = osdKey(spec.node, spec.device);
+    await this.#deps.world.store.dropSecret(spec.uuid);
     if (isGone) {
       await forgetOsd(this.#deps.context, { key, uuid: spec.uuid });
       await this.#forgetStatus(key);

@@ -40,6 +40,13 @@ export interface OsdNode {
   abandon(): void;
 }
 
+/** Of the daemon, as docs/storage.md has them: no more is needed. */
+const RIGHTS = ['mon', 'profile rbd, allow r, allow service osd rw', 'mgr', "profile rbd, allow r, allow command 'osd destroy', allow command 'osd purge'", 'osd', 'profile rbd'];
+
+function keyringOf(directory: string): string {
+  return `${directory}.keyring`;
+}
+
 function configOf({ cluster, directory, name, drainStallS }: OsdNodeOptions): NodeConfig {
   return nodeConfig.parse({
     node: name ?? 'hv1',
@@ -49,8 +56,8 @@ function configOf({ cluster, directory, name, drainStallS }: OsdNodeOptions): No
     enable_storage: true,
     ceph: {
       config_file: cluster.configFile,
-      client: 'client.admin',
-      keyring_file: cluster.keyringFile,
+      client: 'client.pvc',
+      keyring_file: keyringOf(directory),
       osd: { service: { kind: 'process' }, directory, drain_stall_s: drainStallS ?? 120 },
     },
   });
@@ -63,6 +70,7 @@ export async function startOsdNode(options: OsdNodeOptions): Promise<OsdNode> {
   const store = new MemoryStore({ zookeeper: options.zookeeper, clock: systemClock, name: `node-${name}` });
   const signal = AbortSignal.timeout(20_000);
   await mkdir(options.directory, { recursive: true });
+  await options.cluster.exec(['ceph', 'auth', 'get-or-create', 'client.pvc', ...RIGHTS, '-o', keyringOf(options.directory)]);
   await store.start(signal);
   const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock: systemClock, log });
   await mirror.start(signal);

@@ -63,6 +63,7 @@ export class OsdScene {
     await this.cluster.stop();
     await this.loops.stop();
     await rm(this.#directory, { recursive: true });
+    await rm(`${this.#directory}.keyring`);
   }
 
   /** The daemon is gone as by a kill, and another one starts. */

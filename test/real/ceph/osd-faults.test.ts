@@ -10,7 +10,7 @@ const LIMIT_MS = 90_000;
 const never = new AbortController().signal;
 
 /** Everything that changes the host or the cluster. */
-type Action = 'register' | 'keyring' | 'place' | 'setIn' | 'purge' | 'prepare' | 'activate' | 'remove' | 'startOsd' | 'stopOsd' | 'wipe';
+type Action = 'register' | 'secret' | 'dropSecret' | 'place' | 'setIn' | 'purge' | 'prepare' | 'activate' | 'remove' | 'startOsd' | 'stopOsd' | 'wipe';
 
 type Guard = <T>(action: Action, work: () => Promise<T>) => Promise<T>;
 
@@ -21,8 +21,7 @@ function guarded(host: OsdHost, guard: Guard): OsdHost {
     cluster: {
       find: (uuid, signal) => cluster.find(uuid, signal),
       drain: (id, signal) => cluster.drain(id, signal),
-      register: (uuid, signal) => guard('register', () => cluster.register(uuid, signal)),
-      keyring: (id, signal) => guard('keyring', () => cluster.keyring(id, signal)),
+      register: (osd, signal) => guard('register', () => cluster.register(osd, signal)),
       place: (id, place, signal) => guard('place', () => cluster.place(id, place, signal)),
       setIn: (id, isIn, signal) => guard('setIn', () => cluster.setIn(id, isIn, signal)),
       purge: (osd, signal) => guard('purge', () => cluster.purge(osd, signal)),
@@ -36,7 +35,9 @@ function guarded(host: OsdHost, guard: Guard): OsdHost {
       folder: (id) => store.folder(id),
       isBeingMade: (uuid) => store.isBeingMade(uuid),
       prepare: (osd, check) => guard('prepare', () => store.prepare(osd, check, never)),
-      activate: (osd, keyring, signal) => guard('activate', () => store.activate(osd, keyring, signal)),
+      secret: (uuid, signal) => guard('secret', () => store.secret(uuid, signal)),
+      dropSecret: (uuid) => guard('dropSecret', () => store.dropSecret(uuid)),
+      activate: (osd, signal) => guard('activate', () => store.activate(osd, signal)),
       remove: (id, uuid) => guard('remove', () => store.remove(id, uuid)),
     },
     service: {
@@ -93,12 +94,12 @@ describe.skipIf(cephMissing() !== undefined)('work on an OSD', () => {
   test('is done by the next daemon, wherever the one before was killed', async () => {
     const { task, deaths } = await withDeaths(() => scene.add());
     expect(task).toMatchObject({ state: 'done', error: null });
-    expect([...deaths]).toEqual(['register', 'keyring', 'prepare', 'place', 'startOsd'].flatMap((action) => [`before ${action}`, `after ${action}`]));
+    expect([...deaths]).toEqual(['secret', 'register', 'prepare', 'place', 'startOsd', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
     expect(scene.status?.phase).toBe('running');
     expect(await scene.json('osd', 'ls')).toEqual([0, 1, scene.status?.id]);
     const removal = await withDeaths(() => scene.remove(false));
     expect(removal.task).toMatchObject({ state: 'done', error: null });
-    expect([...removal.deaths]).toEqual(['setIn', 'stopOsd', 'purge', 'wipe', 'remove'].flatMap((action) => [`before ${action}`, `after ${action}`]));
+    expect([...removal.deaths]).toEqual(['setIn', 'stopOsd', 'purge', 'wipe', 'remove', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
     expect(await scene.marks()).toEqual(empty);
   }, 300_000);
 
