@@ -52,7 +52,8 @@ export class CephVmDisks implements VmDisks {
 
   async confirm(xml: string): Promise<void> {
     parseDomainXml(xml);
-    const wanted = volumesOf(xml);
+    // One in a namespace of its pool is not looked up.
+    const wanted = volumesOf(xml).filter(({ volume }) => !volume.includes('/'));
     const missing = wanted.length === 0 ? [] : await this.#volumes.missing(wanted);
     if (missing.length === 0) return;
     throw new AppError('invalid', 'the definition has disks on volumes that do not exist', { volumes: missing.slice(0, NAMED_MAX).map(volumeText).join(', ') });

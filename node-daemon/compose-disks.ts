@@ -1,4 +1,5 @@
 import { withTimeout, type Clock } from '../common/clock.ts';
+import type { RbdAccess } from '../common/domain/rbd-access.ts';
 import { describeError } from '../common/errors.ts';
 import type { Logger } from '../common/log.ts';
 import { Controller, type KeySource } from '../common/reconcile/controller.ts';
@@ -6,6 +7,7 @@ import type { NodeConfig } from './config.ts';
 import { HostCephFiles, type CephFiles } from './drivers/ceph-files.ts';
 import type { Hypervisor } from './drivers/hypervisor.ts';
 import { LibvirtSecrets } from './drivers/libvirt-secret.ts';
+import { CephVolumeLocks, type VolumeLocks } from './drivers/volume-lock.ts';
 import { CEPH_SECRET_KEY, CephSecretReconciler } from './reconcilers/ceph-secret.ts';
 import { CephVmDisks, NO_DISKS, type VmDisks } from './reconcilers/vm-disks.ts';
 
@@ -18,6 +20,7 @@ export interface DiskParts {
 export interface DiskHost {
   readonly files: CephFiles;
   readonly secrets: Pick<LibvirtSecrets, 'set' | 'stop'>;
+  readonly locks: VolumeLocks;
 }
 
 export interface DiskDeps {
@@ -49,7 +52,7 @@ export function composeDisks(config: NodeConfig, deps: DiskDeps): NodeDisks {
 }
 
 class Disks implements NodeDisks {
-  readonly ofVms: VmDisks;
+  readonly ofVms: CephVmDisks;
   readonly #host: DiskHost;
   readonly #deps: DiskDeps;
   readonly #secret: CephSecretReconciler;
@@ -62,7 +65,8 @@ class Disks implements NodeDisks {
     const secret = new CephSecretReconciler({ ...host, client: ceph.libvirt_client, keyringFile: ceph.libvirt_keyring_file, uuid: ceph.secret_uuid });
     const user = ceph.libvirt_client.replace(/^client\./u, '');
     this.#secret = secret;
-    this.ofVms = new CephVmDisks(async () => ({ user, secretUuid: await secret.uuid(), configFile: ceph.config_file }));
+    const access = async (): Promise<RbdAccess> => ({ user, secretUuid: await secret.uuid(), configFile: ceph.config_file });
+    this.ofVms = new CephVmDisks({ access, locks: host.locks, clock, log });
     const libvirtIsBack: KeySource = (enqueue) => hypervisor.listen({ connection: (state) => (state === 'connected' ? enqueue(CEPH_SECRET_KEY) : undefined) });
     const keys = (): readonly string[] => [CEPH_SECRET_KEY];
     this.#controller = new Controller({ name: 'ceph-secret', clock, log, jitter, reconciler: secret, sources: [libvirtIsBack], keys, workers: 1, resyncMs: SECRET_RESYNC_MS });
@@ -79,17 +83,21 @@ class Disks implements NodeDisks {
   }
 
   async stop(): Promise<void> {
+    this.ofVms.stop();
     await this.#controller.stop();
     await this.#host.secrets.stop();
+    await this.#host.locks.stop();
   }
 
   abandon(): void {
+    this.ofVms.stop();
     void this.#controller.stop();
     void this.#host.secrets.stop();
+    void this.#host.locks.stop();
   }
 }
 
 /** Of this very host. */
-export function composeDiskHost({ ceph, libvirt }: NodeConfig, clock: Clock): DiskHost {
-  return { files: new HostCephFiles(ceph), secrets: new LibvirtSecrets({ clock, libvirtSocket: libvirt.socket }) };
+export function composeDiskHost({ ceph, libvirt }: NodeConfig, deps: { clock: Clock; log: Logger }): DiskHost {
+  return { files: new HostCephFiles(ceph), secrets: new LibvirtSecrets({ clock: deps.clock, libvirtSocket: libvirt.socket }), locks: new CephVolumeLocks(ceph, deps) };
 }

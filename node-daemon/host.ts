@@ -44,7 +44,7 @@ export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger;
     links: new IpLinkDriver({ run, follow, clock, log }),
     firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),
     servers: composeServerParts(config, { clock, log }),
-    ...(config.enable_storage ? { osds: composeOsdHost(config, { run, clock, log }), disks: composeDiskHost(config, clock) } : {}),
+    ...(config.enable_storage ? { osds: composeOsdHost(config, { run, clock, log }), disks: composeDiskHost(config, { clock, log }) } : {}),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),

@@ -1,4 +1,6 @@
 import { DOMParser, XMLSerializer, type Document, type Element } from '@xmldom/xmldom';
+import type { VolumeRef } from '../schema/volume.ts';
+import { volumesOf } from './volume-users.ts';
 
 /** How guests' disks reach the cluster's Ceph. */
 export interface RbdAccess {
@@ -26,6 +28,16 @@ export function withRbdAccess(xml: string, access: RbdAccess): string {
     if (children(source, 'host').length === 0 && children(source, 'config').length === 0) source.appendChild(element(document, 'config', { file: access.configFile }));
   }
   return new XMLSerializer().serializeToString(root);
+}
+
+/** The volumes that no other guest may have at the same time: those of disks that are neither read-only nor said to be shared. Namespaces of pools are left out. */
+export function exclusiveVolumesOf(xml: string): VolumeRef[] {
+  const document = new DOMParser().parseFromString(xml, 'text/xml');
+  const devices = children(document.documentElement ?? undefined, 'devices')[0];
+  for (const disk of children(devices, 'disk')) {
+    if (children(disk, 'readonly').length + children(disk, 'shareable').length > 0) devices?.removeChild(disk);
+  }
+  return document.documentElement === null ? [] : volumesOf(new XMLSerializer().serializeToString(document.documentElement)).filter(({ volume }) => !volume.includes('/'));
 }
 
 function authOf(document: Document, { user, secretUuid }: RbdAccess): Element {

@@ -1,11 +1,23 @@
-import { readDomainFacts } from '../../common/domain/domain-xml.ts';
-import { withRbdAccess, type RbdAccess } from '../../common/domain/rbd-access.ts';
+import { delay, type Clock } from '../../common/clock.ts';
+import { exclusiveVolumesOf, withRbdAccess, type RbdAccess } from '../../common/domain/rbd-access.ts';
+import { nextVolumeLockStep } from '../../common/domain/volume-lock.ts';
+import { volumesOf } from '../../common/domain/volume-users.ts';
+import { AppError } from '../../common/errors.ts';
+import type { Logger } from '../../common/log.ts';
+import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
+import type { VolumeLocks } from '../drivers/volume-lock.ts';
+
+/** Ceph drops a client that it hears nothing of after 30 s (osd_client_watch_timeout); commands that look at a volume have it open for moments. */
+const HELD_WAIT_MS = 40_000;
+const LOOK_MS = 1_000;
 
 /** The RBD disks of a guest, before it is. */
 export interface VmDisks {
   /**
-   * The definition that the guest is started from.
-   * @throws AppError 'component' when this host does not know its Ceph.
+   * Resolves when nobody else has them.
+   * @returns the definition that the guest is started from.
+   * @throws AppError 'state' that names who has a disk open, or the disk that does not exist; 'component' when this host does not know its Ceph;
+   * 'unavailable' or 'timeout' when Ceph does not answer; 'cancelled' at the end of the daemon.
    */
   ready(xml: string): Promise<string>;
 }
@@ -13,16 +25,49 @@ export interface VmDisks {
 /** Of a cluster without Ceph: an RBD disk must say by itself where it is. */
 export const NO_DISKS: VmDisks = { ready: async (xml) => xml };
 
-/** Fills in how the cluster's Ceph is reached. */
-export class CephVmDisks implements VmDisks {
-  readonly #access: () => Promise<RbdAccess>;
+export interface CephVmDisksDeps {
+  access: () => Promise<RbdAccess>;
+  locks: VolumeLocks;
+  clock: Clock;
+  log: Logger;
+}
 
-  constructor(access: () => Promise<RbdAccess>) {
-    this.#access = access;
+/** Fills in how the cluster's Ceph is reached, and sees to it that no other guest is on the disks. */
+export class CephVmDisks implements VmDisks {
+  readonly #deps: CephVmDisksDeps;
+  readonly #ending = new AbortController();
+
+  constructor(deps: CephVmDisksDeps) {
+    this.#deps = deps;
+  }
+
+  /** Ends every wait. */
+  stop(): void {
+    this.#ending.abort();
   }
 
   async ready(xml: string): Promise<string> {
-    if (!readDomainFacts(xml).disks.some((disk) => disk.type === 'rbd')) return xml;
-    return withRbdAccess(xml, await this.#access());
+    if (volumesOf(xml).length === 0) return xml;
+    await Promise.all(exclusiveVolumesOf(xml).map((ref) => this.#free(ref)));
+    return withRbdAccess(xml, await this.#deps.access());
+  }
+
+  /** Whoever died is waited for; its lock is taken from it. */
+  async #free(ref: VolumeRef): Promise<void> {
+    const { locks, clock, log } = this.#deps;
+    const deadlineMs = clock.monotonicMs() + HELD_WAIT_MS;
+    for (;;) {
+      const step = nextVolumeLockStep(await locks.holders(ref));
+      if (step.kind === 'free') return;
+      if (step.kind === 'held') {
+        if (clock.monotonicMs() > deadlineMs) throw new AppError('state', 'somebody else has a disk of the VM open', { volume: volumeText(ref), clients: step.by.join(', ') });
+        await delay(clock, LOOK_MS, this.#ending.signal);
+        continue;
+      }
+      for (const lock of step.locks) {
+        log.warn({ volume: volumeText(ref), client: lock.client, address: lock.address }, 'taking the lock of a client that is gone; it is shut out of Ceph');
+        await locks.break(ref, lock);
+      }
+    }
   }
 }

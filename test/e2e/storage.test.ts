@@ -78,6 +78,42 @@ describe('a VM on Ceph, on a cluster of three nodes', () => {
     expect(await wrongBlocks(lab, VOLUME, last)).toEqual([]);
   });
 
+  test('a definition on a volume that does not exist is refused, and the volume is named', async () => {
+    const reply = await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml('disk2', { disks: ['vms/absent'] }) });
+    expect(reply.status).not.toBe(200);
+    expect(JSON.stringify(reply.body)).toContain('vms/absent');
+    expect((await lab.call('GET', '/api/v1/vm/disk2')).status).toBe(404);
+  });
+
+  test('a second VM on a volume that a guest has open is not started, and is told who has it', async () => {
+    const second = new GuestShell(lab, 'disk2');
+    await second.define({ node: 'hv2' }, lab.guestXml('disk2', { disks: [VOLUME] }));
+    await second.post('/state', { state: 'start' });
+    const { failed_reason: reason } = await second.is('fail', undefined, 120_000);
+    expect(reason).toContain(VOLUME);
+    expect(reason).toContain('10.77.0.13:');
+    expect(await second.runsOn(['hv1', 'hv2', 'hv3'])).toEqual([]);
+    expect((await lab.call('DELETE', '/api/v1/vm/disk2', { delete_disks: 'true' })).status).not.toBe(200);
+    expect((await lab.call('DELETE', '/api/v1/vm/disk2')).status).toBe(200);
+  });
+
+  test('locks of clients that are gone are freed by a start, and on request; a removed VM takes its volume along', async () => {
+    const locks = (): Promise<string> => lab.exec('hv1', ['rbd', 'lock', 'list', 'vms/disk3']);
+    await lab.exec('hv1', ['rbd', 'create', 'vms/disk3', '--size', '16M']);
+    const third = new GuestShell(lab, 'disk3');
+    await third.define({ node: 'hv2' }, lab.guestXml('disk3', { disks: ['vms/disk3'] }));
+    await lab.exec('hv1', ['rbd', 'lock', 'add', 'vms/disk3', 'left-1']);
+    await third.post('/locks');
+    expect((await locks()).trim()).toBe('');
+    await lab.exec('hv1', ['rbd', 'lock', 'add', 'vms/disk3', 'left-2']);
+    await third.boot(() => third.post('/state', { state: 'start' }));
+    expect(await locks()).not.toContain('left-2');
+    await eventually(async () => (await locks()).includes('auto '), 30_000, () => 'the guest to have the lock');
+    await expect(third.post('/locks')).rejects.toThrow('only while it is off');
+    expect((await lab.call('DELETE', '/api/v1/vm/disk3', { delete_disks: 'true' })).status).toBe(200);
+    expect((await lab.exec('hv1', ['rbd', 'ls', 'vms'])).trim()).toBe('disk1');
+  });
+
   test('an OSD that hangs delays no answer of the API, and the guest goes on once it is out of the way', async () => {
     await writer.start();
     await lab.signalService('hv3', 'ceph-osd', 'SIGSTOP');
