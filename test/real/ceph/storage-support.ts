@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import { isAppError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
@@ -21,12 +22,21 @@ export interface StorageScene {
 export async function startScene(options: CephClusterOptions & { log?: Logger }): Promise<StorageScene> {
   const ceph = await startCephCluster(options);
   try {
-    const api = await startApi({ zookeeper: aZooKeeper(), ceph: { config_file: ceph.configFile, client: 'client.admin', keyring_file: ceph.keyringFile }, ...(options.log === undefined ? {} : { log: options.log }) });
+    const access = { config_file: ceph.configFile, client: 'client.pvc', keyring_file: await ownKeyring(ceph) };
+    const api = await startApi({ zookeeper: aZooKeeper(), ceph: access, ...(options.log === undefined ? {} : { log: options.log }) });
     return sceneOf(ceph, api);
   } catch (error) {
     await ceph.stop();
     throw error;
   }
+}
+
+/** The API's own user, with no more rights than docs/storage.md gives it. */
+async function ownKeyring(ceph: CephCluster): Promise<string> {
+  const file = join(ceph.folder, 'client.pvc.keyring');
+  const mgr = 'profile rbd, allow r, allow command "osd destroy", allow command "osd purge"';
+  await ceph.exec(['ceph', 'auth', 'get-or-create', 'client.pvc', 'mon', 'profile rbd, allow r, allow service osd rw', 'mgr', mgr, 'osd', 'profile rbd', '-o', file]);
+  return file;
 }
 
 async function sceneOf(ceph: CephCluster, api: TestApi): Promise<StorageScene> {
