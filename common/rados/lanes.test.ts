@@ -68,7 +68,8 @@ test('a cancelled call that waits is never begun', () => {
   const bench = new Bench();
   bench.submit(1, 'image', 'a');
   bench.submit(2, 'image', 'a');
-  expect(bench.lanes.cancel(2)).toBe(true);
+  expect(bench.lanes.cancel(2)).toMatchObject({ isBegun: false, request: { id: 2 } });
+  expect(bench.lanes.cancel(2)).toBeUndefined();
   bench.end(1);
   expect(bench.begun).toEqual([1]);
   expect(bench.lanes.jobCount).toBe(0);
@@ -79,7 +80,7 @@ test('a cancelled call that runs lets the next one have a thread, but not one of
   for (let id = 1; id <= THREADS.mon; id += 1) bench.submit(id, 'mon', `k${id}`);
   bench.submit(50, 'mon', 'k1');
   bench.submit(51, 'mon');
-  expect(bench.lanes.cancel(1)).toBe(false);
+  expect(bench.lanes.cancel(1)).toMatchObject({ isBegun: true, request: { id: 1 } });
   expect(bench.begun).toEqual([1, 2, 51]);
   bench.end(1);
   expect(bench.answered).toEqual([1]);
@@ -89,6 +90,15 @@ test('a cancelled call that runs lets the next one have a thread, but not one of
   bench.end(51);
   bench.submit(60, 'mon');
   expect(bench.threads).toBe(THREADS.mon + 1);
+});
+
+test('a call that gives up a handle is not cancelled', () => {
+  const bench = new Bench();
+  bench.submit(1, 'image', 'a');
+  bench.lanes.submit({ request: { kind: 'call', id: 2, call: 'c', lane: 'image', key: 'a', role: 'close', args: {} }, handle: 1n });
+  expect(bench.lanes.cancel(2)).toBeUndefined();
+  bench.end(1);
+  expect(bench.begun).toEqual([1, 2]);
 });
 
 test('too many calls that never end are told', () => {

@@ -69,24 +69,35 @@ export class Lanes {
     this.#dispatch(lane);
   }
 
-  /** Takes the job off the queue, or lets another thread do what comes after it. True when it had not begun. */
-  cancel(id: number): boolean {
-    for (const [lane, queue] of this.#queues) {
-      const at = queue.findIndex((job) => job.request.id === id);
-      if (at < 0) continue;
-      queue.splice(at, 1);
-      this.#dispatch(lane);
-      return true;
+  /**
+   * Takes the job off the queue, or lets another thread do what comes after it. Undefined when it is not known, or gives up a handle, which
+   * has to be done in any case.
+   */
+  cancel(id: number): { request: CallRequest; isBegun: boolean } | undefined {
+    return this.#cancelWaiting(id) ?? this.#abandon(id);
+  }
+
+  #cancelWaiting(id: number): { request: CallRequest; isBegun: boolean } | undefined {
+    for (const queue of this.#queues.values()) {
+      const at = queue.findIndex((job) => job.request.id === id && job.request.role !== 'close');
+      const [job] = at < 0 ? [] : queue.splice(at, 1);
+      if (job !== undefined) return { request: job.request, isBegun: false };
     }
+    return undefined;
+  }
+
+  #abandon(id: number): { request: CallRequest; isBegun: boolean } | undefined {
     for (const [lane, workers] of this.#workers) {
       const worker = workers.find((one) => one.job?.request.id === id);
-      if (worker === undefined) continue;
+      if (worker?.job === undefined) continue;
+      const { request } = worker.job;
       worker.isAbandoned = true;
       this.#dispatch(lane);
       const abandoned = [...this.#workers.values()].flat().filter((one) => one.isAbandoned).length;
       if (abandoned > ABANDONED_MAX) this.#options.onStuck();
+      return { request, isBegun: true };
     }
-    return false;
+    return undefined;
   }
 
   #dispatch(lane: Lane): void {

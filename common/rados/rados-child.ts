@@ -45,7 +45,24 @@ class RadosChild {
   receive(raw: unknown): void {
     const message = toChild.parse(raw);
     if (message.kind === 'call') this.#call(message);
-    else if (!this.#lanes.cancel(message.id)) this.#cancelled.add(message.id);
+    else this.#cancel(message.id);
+  }
+
+  #cancel(id: number): void {
+    const found = this.#lanes.cancel(id);
+    if (found === undefined) return;
+    if (found.isBegun) {
+      this.#cancelled.add(id);
+      return;
+    }
+    this.#left(found.request);
+    this.#shutdownWhenIdle();
+  }
+
+  /** The call works on nothing any more. */
+  #left(request: CallRequest): void {
+    if (request.role === 'use') this.#handles.leave(request.handle ?? 0);
+    if (request.role === 'open') this.#opening -= 1;
   }
 
   #call(request: CallRequest): void {
@@ -75,8 +92,7 @@ class RadosChild {
 
   #answered(answer: FromWorker, request: CallRequest): void {
     const isCancelled = this.#cancelled.delete(request.id);
-    if (request.role === 'use') this.#handles.leave(request.handle ?? 0);
-    if (request.role === 'open') this.#opening -= 1;
+    this.#left(request);
     tell(answer.kind === 'done' ? { ...answer, result: this.#resultOf(answer.result, request) } : answer);
     if (isCancelled && answer.kind === 'done' && request.role === 'open') this.#close(request.id);
     this.#shutdownWhenIdle();

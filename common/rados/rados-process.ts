@@ -70,9 +70,7 @@ export class RadosProcess implements Caller {
       });
       return parseResult(call, result);
     } catch (error) {
-      throw isAppError(error, 'timeout') && progress.isSent && call.effect === 'write' && errnoOf(error) === undefined
-        ? new AppError('unknown-outcome', 'no answer from Ceph within the time limit', error.details, { cause: error })
-        : error;
+      throw toOutcome(error, call.effect, progress.isSent);
     } finally {
       this.#callCount -= 1;
     }
@@ -156,6 +154,13 @@ export class RadosProcess implements Caller {
     this.#options.log.warn({ pid: link.pid }, 'too many calls to Ceph never end; their process is begun again');
     link.kill();
   }
+}
+
+/** What a time that is over means for the call: before it was sent nothing was done, after that nobody knows what a write did. */
+function toOutcome(error: unknown, effect: 'read' | 'write', isSent: boolean): unknown {
+  if (!isAppError(error, 'timeout')) return error;
+  if (!isSent) return new AppError('unavailable', 'Ceph cannot be reached', error.details, { cause: error });
+  return effect === 'write' ? new AppError('unknown-outcome', 'no answer from Ceph within the time limit', error.details, { cause: error }) : error;
 }
 
 function parseResult<Args, Result>(call: Call<Args, Result>, value: unknown): Result {
