@@ -13,6 +13,7 @@ import type { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
 import { composeOsdHost, composeStorage, type NodeStorage, type OsdHost } from '../../node-daemon/compose-storage.ts';
 import { nodeConfig, type NodeConfig } from '../../node-daemon/config.ts';
 import type { CephCluster } from './ceph-cluster.ts';
+import { until } from './until.ts';
 
 const WITH_PARENT = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
@@ -76,6 +77,8 @@ export async function startOsdNode(options: OsdNodeOptions): Promise<OsdNode> {
   await mirror.start(signal);
   const context = { store, mirror, occupancy: new OccupancyLedger(mirror), clock: systemClock, placement: { selector: 'mem', reserveMib: 512 } } as const;
   await nodeOperations(context).register(name, 'ready');
+  // The session of a daemon that was killed may not have ended yet.
+  await until(async () => (await store.read(pathOf('presence', name))) === undefined, 20_000, 'the predecessor is gone');
   await store.create(pathOf('presence', name), { node: name, instance: 'a', address: '127.0.0.1', version: '1' }, { ephemeral: true });
   await mirror.caughtUp({ timeoutMs: 5_000 });
   const wrap = (command: Command): Command => [...WITH_PARENT, ...command];

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../../../common/process.ts';
+import { osdUuid } from '../../../common/schema/osd.ts';
 import { LinuxBlockDevices } from '../../../node-daemon/drivers/block-device.ts';
 import { deviceFault } from '../../../node-daemon/plans/osd-device.ts';
 import { ask, startApi, type Answer, type TestApi } from '../../contract/api-support.ts';
@@ -13,6 +14,8 @@ import { until } from '../../support/until.ts';
 const MIB = 1024 ** 2;
 const LIMIT_MS = 60_000;
 const never = new AbortController().signal;
+/** Of no OSD. */
+const UUID = osdUuid.parse('00000000-0000-4000-8000-000000000001');
 const NEWER = { 'User-Agent': 'pvc-client-cli/0.9.100' };
 
 /** A master boot record with one partition of 512 MiB, of Linux. */
@@ -159,8 +162,8 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
       try {
         await namespace.commands(`mount -t ext4 -o ro ${scene.device} /mnt`);
         const facts = await new LinuxBlockDevices({ run: namespace.run }).facts(scene.device, never);
-        expect(facts.kind === 'device' && deviceFault(facts, scene.node.mirror.get('osd', scene.key)?.doc.uuid ?? ('' as never))).toBe('it is mounted: /mnt');
-        await expect(scene.node.host.devices.wipe(scene.device, '' as never, never)).rejects.toThrow(/does not hold/u);
+        expect(deviceFault(facts, UUID)).toBe('it is mounted: /mnt');
+        await expect(scene.node.host.devices.wipe(scene.device, UUID, never)).rejects.toThrow(/does not hold/u);
       } finally {
         await namespace.stop();
       }
