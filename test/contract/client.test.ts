@@ -259,18 +259,23 @@ const aTask = (given: { id: string; state: string; error?: string | null }) => (
 
 const failureOrTask = (wait: Promise<{ state: string }>): Promise<string> => wait.then(({ state }) => state, (error: unknown) => (error as ClientError).kind);
 
-test('events are followed until the reader breaks off, and go on where they were when the connection breaks', async () => {
+test('events are followed until the signal aborts, and go on where they were when the connection breaks', async () => {
   const api = await start();
   const controller = new AbortController();
   const seen: string[] = [];
+  const cluster = new ClusterClient(connect(api.base));
   const reading = (async () => {
-    for await (const event of new ClusterClient(connect(api.base)).events({ kinds: ['vm'] }, { signal: controller.signal })) {
+    for await (const event of cluster.events({ kinds: ['vm'] }, { signal: controller.signal })) {
       seen.push(event.kind === 'vm' ? `${event.document?.name ?? event.id}` : event.kind);
     }
   })();
   await until(() => seen.includes('ready'), LIMIT_MS);
   await putVm(api, { uuid: aVmId(1), name: 'web1' });
   await until(() => seen.includes('web1'), LIMIT_MS);
+  cluster.close();
+  await putVm(api, { uuid: aVmId(2), name: 'web2' });
+  await until(() => seen.includes('web2'), LIMIT_MS);
+  expect(seen.filter((one) => one === 'ready')).toHaveLength(1);
   controller.abort();
   await fails(reading, 'aborted');
 });
