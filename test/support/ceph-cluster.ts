@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -125,6 +125,13 @@ class Daemon implements CephDaemon {
     this.#process = spawn('/usr/bin/setpriv', [...WITH_PARENT, ...this.#command], { stdio: ['ignore', log, log], env: { ...process.env, LC_ALL: 'C.UTF-8' } });
     closeSync(log);
     running.add(this.#process);
+    this.#process.once('exit', (code, signal) => this.#reportEnd(code ?? signal));
+  }
+
+  /** A daemon that ends by itself makes tests fail far from the cause, so its last words are shown. */
+  #reportEnd(how: number | string | null): void {
+    if (this.#process === undefined) return;
+    console.error(`${this.name} ended by itself (${how}): ${readFileSync(this.#logFile, 'utf8').slice(-4_000)}`);
   }
 
   pause(): void {
