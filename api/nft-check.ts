@@ -4,68 +4,80 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { aclRuleFault, aclTextFault } from '../common/domain/network-acl.ts';
 import { AppError, isAppError } from '../common/errors.ts';
+import { Gathered } from '../common/gathered.ts';
 import type { Command, Run } from '../common/process.ts';
 
 /** Tells whether a text can be an access rule. */
 export interface AclCheck {
   /** @throws AppError 'invalid' that says why it cannot, and where; 'component', 'timeout' when that could not be found out. */
-  check(rule: string, signal?: AbortSignal): Promise<void>;
+  check(rule: string): Promise<void>;
 }
 
 /** A check takes some 10 ms; a machine under load a hundred times that. */
 const CHECK_LIMIT_MS = 5_000;
-/** Checks at once: each is two processes and a network namespace. */
-const CHECKS_MAX = 4;
+/** Rules of one run of nft: their echo stays below 1 MiB. */
+const RULES_MAX = 64;
 
 const TABLE = 'inet acl_check';
-const RULE_PREFIX = `add rule ${TABLE} checked `;
+const chainOf = (index: number): string => `checked-${index}`;
+const rulePrefix = (index: number): string => `add rule ${TABLE} ${chainOf(index)} `;
+/** In the script for one rule, from 1. */
 const RULE_LINE = 4;
+
+/** What is wrong with a rule; undefined when nothing is. */
+type Verdict = AppError | undefined;
 
 /**
  * Has nft itself read a rule and load it into the kernel: by itself, into a chain that is reached from a forward hook as those of networks
  * are, in a network namespace that ends with the command. nft's echo then says what became of it: exactly one rule in exactly that chain.
  * (Only a rule that is really loaded is echoed; `--check` prints nothing.)
+ * Rules that come while nft runs are then loaded together, each into a chain of its own; when anything is wrong with the whole, they are taken apart.
  * Works without privileges, in a user namespace of its own then.
  */
 export class NftCheck implements AclCheck {
   readonly #run: Run;
   readonly #namespace: readonly string[];
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #checks = new Gathered<string, Verdict>((rules) => this.#verdicts(rules));
 
   constructor(deps: { run: Run; privileged: boolean }) {
     this.#run = deps.run;
     this.#namespace = deps.privileged ? ['--net'] : ['--user', '--map-root-user', '--net'];
   }
 
-  async check(rule: string, signal?: AbortSignal): Promise<void> {
+  async check(rule: string): Promise<void> {
     const fault = aclTextFault(rule);
     if (fault !== undefined) throw refused(fault);
-    const echo = await this.#inTurn(() => this.#echo(rule, signal));
-    const meaning = aclRuleFault(rule, onlyRule(echo));
-    if (meaning !== undefined) throw refused(meaning);
+    const verdict = await this.#checks.ask(rule);
+    if (verdict !== undefined) throw verdict;
   }
 
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running >= CHECKS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running += 1;
+  async #verdicts(rules: readonly string[]): Promise<Verdict[]> {
+    const verdicts: Verdict[] = [];
+    for (let from = 0; from < rules.length; from += RULES_MAX) verdicts.push(...(await this.#together(rules.slice(from, from + RULES_MAX))));
+    return verdicts;
+  }
+
+  /** A bad rule among others is found by halves. */
+  async #together(rules: readonly string[]): Promise<Verdict[]> {
     try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
+      const expressions = onlyRules(await this.#echo(rules), rules.length);
+      return rules.map((rule, index) => verdictOf(rule, expressions[index]));
+    } catch (error) {
+      if (!isAppError(error, 'invalid')) throw error;
+      if (rules.length === 1) return [error];
+      const half = Math.ceil(rules.length / 2);
+      return [...(await this.#together(rules.slice(0, half))), ...(await this.#together(rules.slice(half)))];
     }
   }
 
   /** nft cannot read a script from the sockets that Node gives to children as standard input. */
-  async #echo(rule: string, signal: AbortSignal | undefined): Promise<string> {
+  async #echo(rules: readonly string[]): Promise<string> {
     const folder = await privateFolder();
     const file = join(folder, 'rule.nft');
     const command: Command = ['unshare', ...this.#namespace, '--', 'nft', '--json', '--echo', '--numeric', '--file', file];
     try {
-      await writeFile(file, scriptOf(rule), { mode: 0o600, flag: 'wx' });
-      return (await this.#run(command, { timeoutMs: CHECK_LIMIT_MS, signal })).stdout;
+      await writeFile(file, scriptOf(rules), { mode: 0o600, flag: 'wx' });
+      return (await this.#run(command, { timeoutMs: CHECK_LIMIT_MS })).stdout;
     } catch (error) {
       throw ofNft(error, file) ?? error;
     } finally {
@@ -82,22 +94,27 @@ async function privateFolder(): Promise<string> {
   }
 }
 
-function scriptOf(rule: string): string {
+function scriptOf(rules: readonly string[]): string {
   const lines = [
     `add table ${TABLE}`,
-    `add chain ${TABLE} checked`,
+    ...rules.map((_, index) => `add chain ${TABLE} ${chainOf(index)}`),
     `add chain ${TABLE} hooked { type filter hook forward priority 0; policy accept; }`,
-    `${RULE_PREFIX}${rule}`,
-    `add rule ${TABLE} hooked jump checked`,
+    ...rules.map((rule, index) => `${rulePrefix(index)}${rule}`),
+    ...rules.map((_, index) => `add rule ${TABLE} hooked jump ${chainOf(index)}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function verdictOf(rule: string, expr: unknown): Verdict {
+  const fault = aclRuleFault(rule, expr);
+  return fault === undefined ? undefined : refused(fault);
 }
 
 function refused(why: string, where: Record<string, unknown> = {}): AppError {
   return new AppError('invalid', 'the rule is not one that a network can have', { rule: why, ...where });
 }
 
-/** nft's words about the rule, with the place in it; undefined when it failed for another reason. */
+/** nft's words about the one rule of a script, with the place in it; undefined when it failed for another reason. */
 function ofNft(error: unknown, file: string): AppError | undefined {
   if (!isAppError(error, 'component')) return undefined;
   const { stderr } = error.details;
@@ -105,29 +122,33 @@ function ofNft(error: unknown, file: string): AppError | undefined {
   const [, line, from, to, message] = lines.map((one) => /:(\d+):(\d+)-(\d+): Error: (.*)$/u.exec(one)).find((match) => match !== null) ?? [];
   if (message === undefined) return new AppError('component', 'the rule could not be checked on this host', { why: lines[0]?.replaceAll(file, 'rule') }, { cause: error });
   if (Number(line) !== RULE_LINE) return refused(message);
-  const place = (column: string | undefined): number => Math.max(1, Number(column) - RULE_PREFIX.length);
+  const place = (column: string | undefined): number => Math.max(1, Number(column) - rulePrefix(0).length);
   return refused(message, { characters: `${place(from)}-${place(to)}` });
 }
 
 const inTable = { family: z.literal('inet'), table: z.literal('acl_check') };
 const added = <K extends string>(name: K, what: z.ZodType): z.ZodType => z.strictObject({ add: z.strictObject({ [name]: what }) });
 
-/** What nft adds for the script, and nothing else. */
-const echoed = z.strictObject({
-  nftables: z.tuple([
-    added('table', z.object({ family: z.literal('inet'), name: z.literal('acl_check') })),
-    added('chain', z.object({ ...inTable, name: z.literal('checked') })),
-    added('chain', z.object({ ...inTable, name: z.literal('hooked'), hook: z.literal('forward'), policy: z.literal('accept') })),
-    z.strictObject({ add: z.strictObject({ rule: z.strictObject({ ...inTable, chain: z.literal('checked'), handle: z.int(), index: z.int().optional(), expr: z.unknown() }) }) }),
-    added('rule', z.object({ ...inTable, chain: z.literal('hooked'), expr: z.tuple([z.strictObject({ jump: z.strictObject({ target: z.literal('checked') }) })]) })),
-  ]),
-});
+const addedTable = added('table', z.object({ family: z.literal('inet'), name: z.literal('acl_check') }));
+const addedHook = added('chain', z.object({ ...inTable, name: z.literal('hooked'), hook: z.literal('forward'), policy: z.literal('accept') }));
+const addedChain = (index: number): z.ZodType => added('chain', z.object({ ...inTable, name: z.literal(chainOf(index)) }));
+const addedJump = (index: number): z.ZodType => added('rule', z.object({ ...inTable, chain: z.literal('hooked'), expr: z.tuple([z.strictObject({ jump: z.strictObject({ target: z.literal(chainOf(index)) }) })]) }));
+const addedRule = z.strictObject({ add: z.strictObject({ rule: z.strictObject({ ...inTable, chain: z.string(), handle: z.int(), index: z.int().optional(), expr: z.unknown() }) }) });
+const echoed = z.strictObject({ nftables: z.array(z.unknown()) });
 
-/** @throws AppError 'invalid' when more, less or something else came of the script than one rule in the chain. */
-function onlyRule(echo: string): unknown {
-  const parsed = echoed.safeParse(parseJson(echo));
-  if (!parsed.success) throw refused('must be exactly one rule, without a comment');
-  return parsed.data.nftables[3].add.rule.expr;
+/**
+ * What nft has understood of each rule.
+ * @throws AppError 'invalid' when more, less or something else came of the script than one rule in each chain.
+ */
+function onlyRules(echo: string, count: number): unknown[] {
+  const numbers = Array.from({ length: count }, (_, index) => index);
+  const { data } = echoed.safeParse(parseJson(echo));
+  const said = data?.nftables ?? [];
+  const frame = [addedTable, ...numbers.map(addedChain), addedHook, ...numbers.map(() => z.unknown()), ...numbers.map(addedJump)];
+  const rules = numbers.map((index) => addedRule.safeParse(said[count + 2 + index]).data?.add.rule);
+  const isFramed = said.length === frame.length && frame.every((schema, index) => schema.safeParse(said[index]).success);
+  if (!isFramed || rules.some((rule, index) => rule?.chain !== chainOf(index))) throw refused('must be exactly one rule, without a comment');
+  return rules.map((rule) => rule?.expr);
 }
 
 function parseJson(text: string): unknown {

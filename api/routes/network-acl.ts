@@ -7,7 +7,7 @@ import type { AclCheck } from '../nft-check.ts';
 import { fuzzyLimit } from '../params/fuzzy.ts';
 import { freeText, optionalInteger, optionalText, text } from '../params/values.ts';
 import { presentAcl } from '../present/network-acl.ts';
-import { done, messageReply, ok, route, type Call, type Route } from '../route.ts';
+import { done, messageReply, ok, route, type Route } from '../route.ts';
 import { nameOf, NAME_MAX_CHARS, network, networkOf } from './network-values.ts';
 
 export interface NetworkAclRouteDeps {
@@ -59,10 +59,10 @@ interface Insertion {
 }
 
 function insertRoutes(deps: NetworkAclRouteDeps): Route[] {
-  const insert = async (values: Insertion, call: Call) => {
+  const insert = async (values: Insertion) => {
     const { doc } = networkOf(deps, values.network);
     refuseUnlessManaged(deps.mirror, doc.vni);
-    await deps.check.check(values.rule, call.gone());
+    await deps.check.check(values.rule);
     const place = await deps.acls.insert({ vni: doc.vni, description: values.description, direction: values.direction, rule: values.rule, order: values.order });
     return done(`rule ${values.description} is rule ${place} of direction ${values.direction} of network ${nameOf(doc)}`);
   };
@@ -82,7 +82,7 @@ function insertRoutes(deps: NetworkAclRouteDeps): Route[] {
       summary: 'Add an access rule of this description to a network',
       values: z.object({ network, acl: description, direction, rule, order }),
       reply: { code: 200, schema: messageReply },
-      handle: (values, call) => insert({ ...values, description: values.acl }, call),
+      handle: (values) => insert({ ...values, description: values.acl }),
     }),
   ];
 }
@@ -111,11 +111,11 @@ function elementRoutes(deps: NetworkAclRouteDeps): Route[] {
       summary: 'Change the text or the place of an access rule',
       values: z.object({ network, acl, direction: optionalDirection, rule: optionalText(aclRule.shape.rule, ruleText), order }),
       reply: { code: 200, schema: messageReply },
-      handle: async (values, call) => {
+      handle: async (values) => {
         const { doc } = networkOf(deps, values.network);
         const name = { vni: doc.vni, description: values.acl };
         const found = directionOf(deps.mirror, { ...name, direction: values.direction });
-        if (values.rule !== undefined) await deps.check.check(values.rule, call.gone());
+        if (values.rule !== undefined) await deps.check.check(values.rule);
         const place = await deps.acls.change({ ...name, direction: found }, { rule: values.rule, order: values.order });
         return done(`rule ${values.acl} is rule ${place} of direction ${found} of network ${nameOf(doc)}`);
       },

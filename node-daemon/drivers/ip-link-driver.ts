@@ -1,8 +1,8 @@
 import { delay, type Clock } from '../../common/clock.ts';
 import { AppError, describeError, isAppError } from '../../common/errors.ts';
+import { Gathered } from '../../common/gathered.ts';
 import type { Logger } from '../../common/log.ts';
 import type { Follow, Run } from '../../common/process.ts';
-import { Gathered } from './gathered.ts';
 import { batchFailures, bridgeLine, ipLines, linkOfEvent, parseFdb, parseLinks } from './ip-link-text.ts';
 import { isForwarding, LINK_GROUP, type FdbEntry, type HostLinks, type LinkChange, type LinkDriver, type LinkFailure, type LinkListener } from './link.ts';
 

@@ -38,15 +38,16 @@ function chainLines(chain: DesiredChain): string[] {
   return [`add chain ${at}${hook}`, `flush chain ${at}`, ...chain.rules.map((rule) => `add rule ${at} ${rule}`), ...markLines(chain)];
 }
 
-/** One rule more, at its place; undefined when it is another change. So a rule among thousands costs as much as the first. */
+/** Rules more at the end, or one more at its place; undefined when it is another change. So rules behind thousands cost as much as the first. */
 function insertionLines(chain: DesiredChain, held: ObservedChain): string[] | undefined {
-  if (held.rules === undefined || held.ruleCount !== held.rules.length || chain.rules.length !== held.rules.length + 1) return undefined;
+  if (held.rules === undefined || held.ruleCount !== held.rules.length || chain.rules.length <= held.rules.length) return undefined;
   const before = held.rules;
-  const found = chain.rules.findIndex((rule, index) => rule !== before[index]);
-  const rule = chain.rules[found];
-  if (rule === undefined || chain.rules.slice(found + 1).some((next, index) => next !== before[found + index])) return undefined;
   const at = placeOf(chain);
-  return [found === before.length ? `add rule ${at} ${rule}` : `insert rule ${at} index ${found} ${rule}`, ...markLines(chain)];
+  const found = chain.rules.findIndex((rule, index) => rule !== before[index]);
+  const [rule, ...rest] = chain.rules.slice(found);
+  if (found === before.length) return [rule, ...rest].map((one) => `add rule ${at} ${one}`).concat(markLines(chain));
+  if (chain.rules.length !== before.length + 1 || rest.some((next, index) => next !== before[found + index])) return undefined;
+  return [`insert rule ${at} index ${found} ${rule}`, ...markLines(chain)];
 }
 
 /** An element's comment cannot be changed; what is added twice stays as it was. */

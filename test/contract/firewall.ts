@@ -126,6 +126,17 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
       expect((await fixture.ports('in-1001')).map(Number)).toEqual(order);
     });
 
+    test('rules more at the end are a line each, and the others are not touched', async () => {
+      const before = [base, networkPart(aNetwork(), { vni: 1_001, in: [rule(22), rule(23)], out: [] })];
+      const after = [base, networkPart(aNetwork(), { vni: 1_001, in: [22, 23, 80, 22, 81].map(rule), out: [] })];
+      await apply(before);
+      const lines = diffFirewall(after, inForceAfter(before)).flatMap((change) => change.lines);
+      expect(lines.filter((line) => / (rule|chain) /u.test(line))).toHaveLength(3);
+      expect(await fixture.firewall.apply([...TABLES, ...lines].join('\n'))).toBeUndefined();
+      expect(plain(await fixture.firewall.list())).toEqual(plain(inForceAfter(after)));
+      expect((await fixture.ports('in-1001')).map(Number)).toEqual([22, 23, 80, 22, 81]);
+    });
+
     test('a document with one bad rule changes nothing and the fault names its line', async () => {
       await apply([base]);
       const bad = networkPart(aNetwork(), { vni: 1_001, in: [rule(22), { description: 'x', rule: 'tcp dport bogus accept' }], out: [] });

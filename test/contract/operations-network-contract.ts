@@ -243,6 +243,17 @@ export function describeNetworkOperations(name: string, open: () => Promise<Oper
         const names = Array.from({ length: 60 }, (_, index) => `r${index}`);
         await Promise.all(names.map((name) => insert(name)));
         expect(rules()).toEqual(names);
+        expect(a.mirror.get('network-acl', '5')?.version).toBe(0);
+      });
+
+      test('of many changes at once those that cannot be made fail, each for its own reason, and the others are made', async () => {
+        await insert('a');
+        const move = (description: string, order: number) => ops.acls.change({ vni: 5, direction: 'in', description }, { order });
+        const remove = (description: string) => ops.acls.remove({ vni: 5, direction: 'in', description });
+        const asked = [insert('b', 0), insert('a'), move('a', 1), insert('x; flush ruleset'), remove('absent'), insert('c'), remove('b')];
+        expect(await Promise.all(asked.map(codeOf))).toEqual(['done', 'exists', 'done', 'invalid', 'not-found', 'done', 'done']);
+        expect(await asked[2]).toBe(1);
+        expect(rules()).toEqual(['a', 'c']);
       });
 
       test('there is a last rule, and it is refused', async () => {

@@ -198,6 +198,28 @@ function rulesOf(rule: string): string[][] {
   }
 }
 
+describe('rules that are checked together', () => {
+  const GOOD = ['tcp dport 22 accept', 'ip saddr 10.0.0.0/8 drop', 'tcp dport vmap { 22 : accept, 23 : drop }'];
+  /** Pieces that are whole only when they are put together, and what reaches for the rule of another. */
+  const ACROSS = ['tcp dport { 22,', '23 } accept', 'jump checked-0', 'goto checked-2', 'log prefix "a', 'b" accept', 'tcp dport 22 accept comment "', '"'];
+
+  test('are judged as each by itself', async () => {
+    const rules = [...GOOD, ...ATTEMPTS, ...ACROSS, ...GOOD];
+    const together = await Promise.all(rules.map((rule) => verdict(rule)));
+    const alone: string[] = [];
+    for (const rule of rules) alone.push(await verdict(rule));
+    expect(together).toEqual(alone);
+    expect(together.filter((said) => said === 'permitted')).toHaveLength(2 * GOOD.length);
+  });
+
+  test('cost as much as a few', async () => {
+    let runs = 0;
+    const counting = new NftCheck({ privileged: true, run: (...given) => ((runs += 1), run(...given)) });
+    await Promise.all(Array.from({ length: 40 }, (_, index) => counting.check(`tcp dport ${index + 1} accept`)));
+    expect(runs).toBe(1);
+  });
+});
+
 describe('without privileges', () => {
   let folder: string;
 

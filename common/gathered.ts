@@ -1,4 +1,4 @@
-import { AppError } from '../../common/errors.ts';
+import { AppError } from './errors.ts';
 
 interface Ask<Q, A> {
   readonly question: Q;
