@@ -2,7 +2,10 @@ import { withTimeout, type Clock } from '../common/clock.ts';
 import type { RbdAccess } from '../common/domain/rbd-access.ts';
 import { describeError } from '../common/errors.ts';
 import type { Logger } from '../common/log.ts';
+import type { ClusterMirror } from '../common/operations/context.ts';
+import { runningUsersOfVolume } from '../common/operations/volume-use.ts';
 import { Controller, type KeySource } from '../common/reconcile/controller.ts';
+import type { VolumeRef } from '../common/schema/volume.ts';
 import type { NodeConfig } from './config.ts';
 import { HostCephFiles, type CephFiles } from './drivers/ceph-files.ts';
 import type { Hypervisor } from './drivers/hypervisor.ts';
@@ -25,6 +28,7 @@ export interface DiskHost {
 
 export interface DiskDeps {
   readonly parts: DiskParts & { readonly clock: Clock; readonly log: Logger; readonly jitter: () => number; readonly hypervisor: Pick<Hypervisor, 'listen'> };
+  readonly mirror: ClusterMirror;
 }
 
 /** Guests' disks on one node. */
@@ -66,7 +70,8 @@ class Disks implements NodeDisks {
     const user = ceph.libvirt_client.replace(/^client\./u, '');
     this.#secret = secret;
     const access = async (): Promise<RbdAccess> => ({ user, secretUuid: await secret.uuid(), configFile: ceph.config_file });
-    this.ofVms = new CephVmDisks({ access, locks: host.locks, clock, log });
+    const runningWith = (ref: VolumeRef): string[] => runningUsersOfVolume(deps.mirror, ref).map(({ name }) => name);
+    this.ofVms = new CephVmDisks({ access, locks: host.locks, runningWith, clock, log });
     const libvirtIsBack: KeySource = (enqueue) => hypervisor.listen({ connection: (state) => (state === 'connected' ? enqueue(CEPH_SECRET_KEY) : undefined) });
     const keys = (): readonly string[] => [CEPH_SECRET_KEY];
     this.#controller = new Controller({ name: 'ceph-secret', clock, log, jitter, reconciler: secret, sources: [libvirtIsBack], keys, workers: 1, resyncMs: SECRET_RESYNC_MS });

@@ -125,7 +125,7 @@ class Node implements NodeDaemon {
     const addresses = createPrimaryAddresses(config, parts, { mirror: this.#mirror, lease: this.#lease });
     this.#networks = composeNetworks(config, { parts, mirror: this.#mirror, addresses });
     this.#storage = composeStorage(config, { parts, mirror: this.#mirror, context: this.#context });
-    this.#disks = composeDisks(config, { parts });
+    this.#disks = composeDisks(config, { parts, mirror: this.#mirror });
     this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status, addresses, servers: this.#networks.servers });
     this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, disks: this.#disks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
     this.#controllers = {

@@ -9,6 +9,8 @@ import type { VolumeLocks } from '../drivers/volume-lock.ts';
 
 /** Ceph drops a client that it hears nothing of after 30 s (osd_client_watch_timeout); commands that look at a volume have it open for moments. */
 const HELD_WAIT_MS = 40_000;
+/** A guest of the cluster that runs goes on running; that it has just ended may not be known here yet. */
+const RUNNING_WAIT_MS = 2_000;
 const LOOK_MS = 1_000;
 
 /** The RBD disks of a guest, before it is. */
@@ -28,6 +30,8 @@ export const NO_DISKS: VmDisks = { ready: async (xml) => xml };
 export interface CephVmDisksDeps {
   access: () => Promise<RbdAccess>;
   locks: VolumeLocks;
+  /** Names of the VMs that run with this volume at living nodes. */
+  runningWith: (ref: VolumeRef) => readonly string[];
   clock: Clock;
   log: Logger;
 }
@@ -52,15 +56,15 @@ export class CephVmDisks implements VmDisks {
     return withRbdAccess(xml, await this.#deps.access());
   }
 
-  /** Whoever died is waited for; its lock is taken from it. */
+  /** Whoever died is waited for, and a guest that runs is not; the lock of the dead is taken from it. */
   async #free(ref: VolumeRef): Promise<void> {
     const { locks, clock, log } = this.#deps;
-    const deadlineMs = clock.monotonicMs() + HELD_WAIT_MS;
+    const beganMs = clock.monotonicMs();
     for (;;) {
       const step = nextVolumeLockStep(await locks.holders(ref));
       if (step.kind === 'free') return;
       if (step.kind === 'held') {
-        if (clock.monotonicMs() > deadlineMs) throw new AppError('state', 'somebody else has a disk of the VM open', { volume: volumeText(ref), clients: step.by.join(', ') });
+        this.#refuseAfter(clock.monotonicMs() - beganMs, ref, step.by);
         await delay(clock, LOOK_MS, this.#ending.signal);
         continue;
       }
@@ -69,5 +73,13 @@ export class CephVmDisks implements VmDisks {
         await locks.break(ref, lock);
       }
     }
+  }
+
+  /** @throws AppError 'state' with who has the volume open, when nothing is gained by more waiting. */
+  #refuseAfter(waitedMs: number, ref: VolumeRef, clients: readonly string[]): void {
+    const vms = this.#deps.runningWith(ref);
+    if (waitedMs <= (vms.length > 0 ? RUNNING_WAIT_MS : HELD_WAIT_MS)) return;
+    const who = { clients: clients.join(', '), ...(vms.length > 0 ? { vms: vms.join(', ') } : {}) };
+    throw new AppError('state', 'somebody else has a disk of the VM open', { volume: volumeText(ref), ...who });
   }
 }
