@@ -31,6 +31,7 @@ const optionsSchema = z.strictObject({
   ca: z.string().min(1).optional(),
   verifyCertificate: z.boolean().optional(),
   timeoutMs: z.int().min(1).max(TIMEOUT_MAX_MS).optional(),
+  userAgent: z.string().regex(/^[\x20-\x7e]+$/u).optional(),
   clock: clockSchema.optional(),
 });
 export interface ConnectionOptions {
@@ -40,6 +41,8 @@ export interface ConnectionOptions {
   verifyCertificate?: boolean | undefined;
   /** Limit of each call that names none, in milliseconds; 30 s, or 610 s for what waits for its end, when missing. */
   timeoutMs?: number | undefined;
+  /** Name and version of the program, for the API's log; `pvc-client/VERSION` when missing. */
+  userAgent?: string | undefined;
   /** For tests. */
   clock?: Clock | undefined;
 }
@@ -61,6 +64,7 @@ export class Connection {
   readonly #link: HttpLink;
   readonly #session: Session;
   readonly #timeoutMs: number | undefined;
+  readonly #userAgent: string;
 
   /**
    * Connects to nothing yet.
@@ -72,6 +76,7 @@ export class Connection {
     this.endpoint = parseEndpoint(endpoint);
     this.clock = given.options.clock ?? holdingClock;
     this.#timeoutMs = given.options.timeoutMs;
+    this.#userAgent = given.options.userAgent ?? `pvc-client/${PVC_VERSION}`;
     this.#link = new HttpLink(this.endpoint, given.options);
     this.#session = new Session(given.credentials, (token) => this.#logIn(token));
   }
@@ -164,7 +169,7 @@ export class Connection {
 
   /** Shows who asks; a session that is not known any more is opened again, once. */
   async #authorised<T extends HttpAnswer | IncomingMessage>(question: HttpQuestion, access: 'open' | 'token', send: (question: HttpQuestion) => Promise<T>): Promise<T> {
-    const agent = { 'User-Agent': `pvc-client/${PVC_VERSION}` };
+    const agent = { 'User-Agent': this.#userAgent };
     const own = await this.#session.headers(access);
     const answer = await send({ ...question, headers: { ...agent, ...question.headers, ...own } });
     if (statusOf(answer) !== 401 || !this.#session.isRefused(own)) return answer;

@@ -16,10 +16,11 @@ const SOURCE_FOLDERS = ['common', 'api', 'node-daemon', 'lab', 'test', 'client']
 /** The two tables that may pass on what others export (house rule 2), and the entry of a package that others install. */
 const TABLES = new Set(['common/schema/resources.ts', 'node-daemon/reconcilers/index.ts', 'client/index.ts']);
 
+/** `target`: path from the project's root, or a package's name. `later`: loaded when it is needed, by import(). */
 interface Import {
-  /** Path from the project's root, or a package's name. */
   target: string;
   typeOnly: boolean;
+  later: boolean;
 }
 
 interface Source {
@@ -45,9 +46,9 @@ function readSource(path: string): Source {
 
 function importsOf(path: string, tree: ts.SourceFile): Import[] {
   const found: Import[] = [];
-  const add = (specifier: string, typeOnly: boolean): void => {
+  const add = (specifier: string, typeOnly: boolean, later = false): void => {
     const target = specifier.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(path), specifier)) : specifier;
-    found.push({ target, typeOnly });
+    found.push({ target, typeOnly, later });
   };
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
@@ -56,7 +57,7 @@ function importsOf(path: string, tree: ts.SourceFile): Import[] {
       add(node.moduleSpecifier.text, node.isTypeOnly);
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const argument = node.arguments[0];
-      if (argument !== undefined && ts.isStringLiteralLike(argument)) add(argument.text, false);
+      if (argument !== undefined && ts.isStringLiteralLike(argument)) add(argument.text, false, true);
     }
     ts.forEachChild(node, visit);
   };
@@ -93,6 +94,7 @@ const LAYERS: readonly { name: string; prefixes: readonly string[]; below: reado
   { name: 'libvirt', prefixes: ['common/libvirt/'], below: BASE },
   { name: 'rados', prefixes: ['common/rados/'], below: BASE },
   { name: 'base', prefixes: ['common/'], below: [] },
+  { name: 'client-command', prefixes: ['client/cli/'], below: [...BASE, 'schema', 'view', 'client'] },
   { name: 'client-example', prefixes: ['client/examples/'], below: ['client', 'view'] },
   { name: 'client', prefixes: ['client/'], below: [...BASE, 'schema', 'view'] },
   { name: 'api-main', prefixes: ['api/main.ts'], below: [...BASE, 'store', 'api-compose', 'api-config'] },
@@ -170,20 +172,15 @@ describe('imports', () => {
   });
 
   test('what the client runs is its own files, base, schemas and views, zod, and what Node has for HTTP', () => {
-    const byPath = new Map(SOURCES.map((source) => [source.path, source]));
-    const reached = new Set<string>();
-    const packages = new Set<string>();
-    const visit = (path: string): void => {
-      if (reached.has(path)) return;
-      reached.add(path);
-      for (const one of (byPath.get(path)?.imports ?? []).filter(({ typeOnly }) => !typeOnly)) {
-        if (one.target.endsWith('.ts')) visit(one.target);
-        else packages.add(one.target);
-      }
-    };
-    visit('client/index.ts');
-    expect([...packages].sort()).toEqual(['node:crypto', 'node:http', 'node:https', 'zod']);
-    expect([...reached].filter((path) => !/^(client|common|common\/schema|common\/view)\/[a-z-]+\.ts$/u.test(path))).toEqual([]);
+    const { packages, reached } = staticallyReached('client/index.ts');
+    expect(packages.sort()).toEqual(['node:crypto', 'node:http', 'node:https', 'zod']);
+    expect(reached.filter((path) => !/^(client|common|common\/schema|common\/view)\/[a-z-]+\.ts$/u.test(path))).toEqual([]);
+  });
+
+  test('what the pvc command loads before it knows what to do is small: no schemas, no HTTP, no prompts, bars or tables', () => {
+    const first = ['client/cli/main.ts', ...filesBelow('client/cli/commands').filter((path) => !path.endsWith('.test.ts'))];
+    const large = [...new Set(first.flatMap((path) => staticallyReached(path).packages))].filter((name) => !name.startsWith('node:'));
+    expect(large.sort()).toEqual(['commander', 'picocolors']);
   });
 
   test('the product never imports its tests or its lab', () => {
@@ -228,6 +225,17 @@ describe('imports', () => {
     expect(faults.map((source) => source.path)).toEqual([]);
   });
 });
+
+/** The files and packages that are loaded with a file, without what it imports later. */
+function staticallyReached(from: string): { packages: string[]; reached: string[] } {
+  const found = new Set([from]);
+  for (const path of found) {
+    const imports = SOURCES.find((source) => source.path === path)?.imports ?? [];
+    for (const one of imports.filter(({ typeOnly, later }) => !typeOnly && !later)) found.add(one.target);
+  }
+  const isFile = (one: string): boolean => one.endsWith('.ts');
+  return { reached: [...found].filter(isFile), packages: [...found].filter((one) => !isFile(one)) };
+}
 
 function pureSources(): Source[] {
   return PRODUCT.filter((source) => /^(node-daemon\/plans|common\/domain)\//u.test(source.path));

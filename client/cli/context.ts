@@ -1,0 +1,160 @@
+import { delay } from '../../common/clock.ts';
+import { ClientError } from '../client-error.ts';
+import type { ClusterClient } from '../cluster-client.ts';
+import type { Connection } from '../connection.ts';
+import type { IdentityClient } from '../identity-client.ts';
+import type { NetworkClient } from '../network-client.ts';
+import type { NodeClient } from '../node-client.ts';
+import type { StorageClient } from '../storage-client.ts';
+import type { TaskClient } from '../task-client.ts';
+import type { VmClient } from '../vm-client.ts';
+import type { Column } from './output/column.ts';
+import { renderDocument, renderItem, renderList, type Format, type Look, type Section } from './output/render.ts';
+import { canAsk, canRedraw, hasColours, type Terminal } from './terminal.ts';
+import type { Reply } from './verb.ts';
+
+/** What the options that many commands have say. */
+export interface Settings {
+  readonly connection: string | undefined;
+  readonly format: Format;
+  readonly columns: readonly string[] | undefined;
+  readonly sort: readonly string[] | undefined;
+  readonly filter: readonly string[] | undefined;
+  /** Milliseconds between two looks; undefined: only one. */
+  readonly watchMs: number | undefined;
+  readonly yes: boolean;
+  readonly wait: boolean;
+  /** Longest wait, in milliseconds. */
+  readonly waitLimitMs: number;
+}
+
+const MS_PER_S = 1_000;
+
+/** What a command works with: the clients of the services, loaded when they are asked for, and its output. */
+export class Context {
+  readonly terminal: Terminal;
+  readonly settings: Settings;
+  #connection: Connection | undefined;
+
+  constructor(terminal: Terminal, settings: Settings) {
+    this.terminal = terminal;
+    this.settings = settings;
+  }
+
+  /** URL of the API, once something has been asked of it. */
+  get url(): string | undefined {
+    return this.#connection?.endpoint.url;
+  }
+
+  /** @throws ClientError 'arguments' when no cluster is named. */
+  async connection(): Promise<Connection> {
+    if (this.#connection === undefined) {
+      const [{ chooseConnection }, { openConnection }] = await Promise.all([import('./connections.ts'), import('./open-connection.ts')]);
+      this.#connection = openConnection(chooseConnection(this.settings.connection, this.terminal.env), this.terminal.clock);
+    }
+    return this.#connection;
+  }
+
+  async identity(): Promise<IdentityClient> {
+    return new (await import('../identity-client.ts')).IdentityClient(await this.connection());
+  }
+
+  async cluster(): Promise<ClusterClient> {
+    return new (await import('../cluster-client.ts')).ClusterClient(await this.connection());
+  }
+
+  async nodes(): Promise<NodeClient> {
+    return new (await import('../node-client.ts')).NodeClient(await this.connection());
+  }
+
+  async vms(): Promise<VmClient> {
+    return new (await import('../vm-client.ts')).VmClient(await this.connection());
+  }
+
+  async networks(): Promise<NetworkClient> {
+    return new (await import('../network-client.ts')).NetworkClient(await this.connection());
+  }
+
+  async storage(): Promise<StorageClient> {
+    return new (await import('../storage-client.ts')).StorageClient(await this.connection());
+  }
+
+  async tasks(): Promise<TaskClient> {
+    return new (await import('../task-client.ts')).TaskClient(await this.connection());
+  }
+
+  /** Ends the connection that is kept for a next call. */
+  close(): void {
+    this.#connection?.close();
+  }
+
+  write(text: string): void {
+    this.terminal.stdout.write(text);
+  }
+
+  /** A line for people: standard output may be a pipe. */
+  note(line: string): void {
+    this.terminal.stderr.write(`${line}\n`);
+  }
+
+  async printList<Row>(columns: readonly Column<Row>[], rows: () => Promise<readonly Row[]>): Promise<void> {
+    await this.#printed(async () => renderList(columns, await rows(), this.#look()));
+  }
+
+  async printItem<Item>(parts: { fields: readonly Column<Item>[]; sections: readonly Section<Item>[] }, item: () => Promise<Item>): Promise<void> {
+    await this.#printed(async () => renderItem(parts, await item(), this.#look()));
+  }
+
+  /** A text that is made anew for each look; a document in the formats of programs. */
+  async printText<T>(read: () => Promise<T>, show: (seen: T, coloured: boolean) => string | Promise<string>): Promise<void> {
+    const { format } = this.settings;
+    await this.#printed(async () => {
+      const seen = await read();
+      return format === 'json' || format === 'yaml' ? renderDocument(seen, format) : show(seen, this.#look().coloured);
+    });
+  }
+
+  async printReply(reply: Reply): Promise<void> {
+    const { format } = this.settings;
+    this.write(format === 'json' || format === 'yaml' ? await renderDocument(reply, format) : `${reply.message}\n`);
+  }
+
+  /**
+   * Asks before something is lost, unless `--yes` says it already.
+   * @throws ClientError 'arguments' without a terminal to ask at, 'aborted' when the answer is no.
+   */
+  async confirm(loses: () => Promise<readonly string[]>): Promise<void> {
+    if (this.settings.yes) return;
+    const lines = await loses();
+    if (lines.length === 0) return;
+    if (!canAsk(this.terminal)) throw new ClientError('arguments', `${lines.join('; ')}: say --yes, there is no terminal to ask at`);
+    for (const line of lines) this.note(line);
+    const { askYes } = await import('./prompt.ts');
+    if (!(await askYes(this.terminal, 'Go on?'))) throw new ClientError('aborted', 'nothing was done');
+  }
+
+  #look(): Look {
+    const { columns, sort, filter, format } = this.settings;
+    return { columns, sort, filter, format, coloured: hasColours(this.terminal.stdout, this.terminal.env) };
+  }
+
+  async #printed(text: () => Promise<string>): Promise<void> {
+    const { watchMs } = this.settings;
+    if (watchMs === undefined) {
+      this.write(await text());
+      return;
+    }
+    const { watch } = await import('./watch.ts');
+    await watch({ terminal: this.terminal, text, pause: (signal) => delay(this.terminal.clock, watchMs, signal) });
+  }
+
+  /** Whether bars and lists can be drawn over: progress goes to standard error. */
+  get redraws(): boolean {
+    return canRedraw(this.terminal.stderr, this.terminal.env);
+  }
+
+  /** Seconds of the longest wait. */
+  get waitLimitS(): number {
+    return this.settings.waitLimitMs / MS_PER_S;
+  }
+}
