@@ -19,6 +19,9 @@ export const MIGRATE_PARAM_URI = 'migrate_uri';
 
 export const UNDEFINE = { managedSave: 1, snapshotsMetadata: 2, nvram: 4, keepNvram: 8, checkpointsMetadata: 16, tpm: 32, keepTpm: 64 } as const;
 
+/** VIR_DOMAIN_BLOCK_RESIZE_BYTES: the size is not in KiB. */
+export const BLOCK_RESIZE_BYTES = 1;
+
 export const SHUTDOWN_ACPI_POWER_BUTTON = 1;
 
 /** VIR_DOMAIN_METADATA_ELEMENT. */

@@ -98,6 +98,16 @@ export const PROCEDURES = {
   domainShutdownFlags: procedure(258, 'domainShutdownFlags', domainAndFlags, noResult),
   domainDestroyFlags: procedure(234, 'domainDestroyFlags', domainAndFlags, noResult),
   domainUndefineFlags: procedure(231, 'domainUndefineFlags', domainAndFlags, noResult),
+  /** `disk` is the device as the guest has it, such as vda. */
+  domainBlockResize: procedure(
+    251,
+    'domainBlockResize',
+    (w, a: DomainAndFlags & { disk: string; sizeBytes: number }) => {
+      writeDomainRef(w, a.domain);
+      w.string(a.disk).uhyper(BigInt(a.sizeBytes)).uint(a.flags);
+    },
+    noResult,
+  ),
   domainGetJobStats: procedure(298, 'domainGetJobStats', domainAndFlags, (r) => ({ type: r.int(), params: readTypedParams(r, JOB_STATS_MAX) })),
   domainAbortJob: procedure(164, 'domainAbortJob', (w, domain: DomainRef) => writeDomainRef(w, domain), noResult),
   domainMigrateSetMaxDowntime: procedure(

@@ -49,6 +49,18 @@ export interface DomainStats {
   figures: VmFigures;
 }
 
+/** A disk of a guest that runs. */
+export interface GuestDisk {
+  /** As the guest has it, such as vda. */
+  dev: string;
+  /** `file`, or the protocol of a network disk (`rbd`). */
+  type: string;
+  /** File path, or `pool/image`. */
+  name: string;
+  /** As the guest was last told; undefined when libvirt does not tell. */
+  sizeBytes: number | undefined;
+}
+
 export interface HostInfo {
   libvirtVersion: string;
   hypervisorVersion: string;
@@ -76,6 +88,14 @@ export interface Hypervisor {
   stats(): Promise<readonly DomainStats[]>;
   /** Defines the domain from `xml`, with our mark in its metadata, and starts it. A domain that runs already is left as it is. */
   create(uuid: VmId, xml: string): Promise<void>;
+  /** The disks that the guest has now, whatever its definition says by now. @throws 'state' when it does not run. */
+  disks(uuid: VmId): Promise<readonly GuestDisk[]>;
+  /**
+   * Gives a disk of the running guest this size, and tells the guest, also when the disk has it already. One that is given a smaller size
+   * loses what is behind it.
+   * @throws 'invalid' when it has no such disk, 'timeout' also while the guest is being migrated.
+   */
+  resizeDisk(uuid: VmId, disk: { dev: string; sizeBytes: number }): Promise<void>;
   /** Presses the ACPI power button; returns at once. */
   shutdown(uuid: VmId): Promise<void>;
   /** Lets a paused guest go on, such as one whose migration broke off at the switch-over. One that runs already is fine. */

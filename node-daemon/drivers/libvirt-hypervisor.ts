@@ -5,17 +5,18 @@ import { AppError, describeError, isAppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import { vmId } from '../../common/ids.ts';
 import { LibvirtConnection, type CallLimit } from '../../common/libvirt/connection.ts';
-import { JOB_OPERATION, LIFECYCLE_EVENT, SHUTDOWN_ACPI_POWER_BUTTON, UNDEFINE } from '../../common/libvirt/constants.ts';
+import { BLOCK_RESIZE_BYTES, JOB_OPERATION, LIFECYCLE_EVENT, SHUTDOWN_ACPI_POWER_BUTTON, UNDEFINE } from '../../common/libvirt/constants.ts';
 import { unixDial } from '../../common/libvirt/dial.ts';
 import { refOf, type DomainRef } from '../../common/libvirt/domain-ref.ts';
 import { PROCEDURES, type LibvirtEvent } from '../../common/libvirt/procedures.ts';
 import { SshLink, type SshPeer } from '../../common/libvirt/ssh-link.ts';
 import { numberOf } from '../../common/libvirt/typed-param.ts';
 import type { Logger } from '../../common/log.ts';
+import { readGuestDisks } from './domain-disks.ts';
 import { DomainFigures } from './domain-figures.ts';
 import { markDomain } from './domain-mark.ts';
 import { DomainMarks, QUERY_LIMIT, readDomain, readDomains } from './domain-view.ts';
-import type { Domain, DomainStats, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from './hypervisor.ts';
+import type { Domain, DomainStats, GuestDisk, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from './hypervisor.ts';
 import { LibvirtSession, OnDemandConnection } from './libvirt-session.ts';
 import { findMemorySockets, MigrationLink, prepareMigrationFolders, removeControlSockets } from './migration-link.ts';
 import { OutgoingMigration } from './outgoing-migration.ts';
@@ -44,6 +45,9 @@ const START_LIMIT: CallLimit = { timeoutMs: 120_000 };
 
 /** libvirt waits 15 s for SIGTERM and 30 s more for SIGKILL when storage hangs. */
 const STOP_LIMIT: CallLimit = { timeoutMs: 90_000 };
+
+/** QEMU stops the guest until Ceph has answered; libvirt waits 30 s itself while the guest is being migrated. */
+const RESIZE_LIMIT: CallLimit = { timeoutMs: 45_000 };
 
 const QUICK_LIMIT: CallLimit = { timeoutMs: 30_000 };
 
@@ -137,6 +141,15 @@ export class LibvirtHypervisor implements Hypervisor {
       const runs = isAppError(error, 'state') && ((await lookup(connection, uuid))?.id ?? -1) >= 0;
       if (!runs) throw error;
     }
+  }
+
+  async disks(uuid: VmId): Promise<readonly GuestDisk[]> {
+    return readGuestDisks(await this.#lifecycle.get(), uuid);
+  }
+
+  async resizeDisk(uuid: VmId, { dev, sizeBytes }: { dev: string; sizeBytes: number }): Promise<void> {
+    const args = { domain: refOf(uuid), flags: BLOCK_RESIZE_BYTES, disk: dev, sizeBytes };
+    await (await this.#lifecycle.get()).call(PROCEDURES.domainBlockResize, args, RESIZE_LIMIT);
   }
 
   async shutdown(uuid: VmId): Promise<void> {

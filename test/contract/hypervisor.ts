@@ -22,6 +22,8 @@ export interface HypervisorFixture {
   readonly hosts: readonly [FixtureHost, FixtureHost];
   /** Definition of a guest that obeys the power button within a few seconds, without our mark. */
   domainXml(uuid: VmId, name: string): string;
+  /** The same with a disk `vda` on a file of 1 MiB of its own. */
+  withDisk(uuid: VmId, name: string): Promise<{ xml: string; file: string }>;
   /** Whether memory moves so slowly that a migration can be watched. */
   slowMigrations(slow: boolean): void;
   stop(): Promise<void>;
@@ -29,6 +31,8 @@ export interface HypervisorFixture {
 
 /** A guest under emulation on a loaded machine needs seconds to boot and to be moved. */
 const LIMIT_MS = 60_000;
+
+const MIB = 1024 ** 2;
 
 /** What a driver of hypervisors must do, whatever is behind it. Skipped, and counted as such, when something it needs is `missing`. */
 export function hypervisorContract(name: string, makeFixture: () => Promise<HypervisorFixture>, missing?: string): void {
@@ -111,6 +115,22 @@ export function hypervisorContract(name: string, makeFixture: () => Promise<Hype
       expect(figures?.memoryMib).toBeGreaterThan(0);
       await one.hypervisor.destroy(uuid);
       expect((await one.hypervisor.stats()).some((each) => each.uuid === uuid)).toBe(false);
+    });
+
+    test('a guest is told the new size of a disk that it has; others, and guests that do not run, have none', async () => {
+      const uuid = newVmId();
+      const { xml, file } = await fixture.withDisk(uuid, 'grows');
+      await one.hypervisor.create(uuid, xml);
+      const disk = async (): Promise<unknown> => (await one.hypervisor.disks(uuid)).find(({ dev }) => dev === 'vda');
+      expect(await disk()).toEqual({ dev: 'vda', type: 'file', name: file, sizeBytes: MIB });
+      await one.hypervisor.resizeDisk(uuid, { dev: 'vda', sizeBytes: 3 * MIB });
+      await one.hypervisor.resizeDisk(uuid, { dev: 'vda', sizeBytes: 3 * MIB });
+      expect(await disk()).toMatchObject({ sizeBytes: 3 * MIB });
+      expect(await failure(one.hypervisor.resizeDisk(uuid, { dev: 'vdz', sizeBytes: 3 * MIB }))).toBe('invalid');
+      await one.hypervisor.destroy(uuid);
+      expect(await failure(one.hypervisor.disks(uuid))).toBe('state');
+      expect(await failure(one.hypervisor.resizeDisk(uuid, { dev: 'vda', sizeBytes: 4 * MIB }))).toBe('state');
+      expect(await failure(one.hypervisor.disks(newVmId()))).toBe('not-found');
     });
 
     test('a guest that obeys the power button is shut off by shutdown', async () => {

@@ -4,6 +4,9 @@ import { SimulatedHosts, type SimulatedHost } from '../support/simulated-hosts.t
 import { SimulatedHypervisor } from '../support/simulated-hypervisor.ts';
 import { hypervisorContract, type FixtureHost } from './hypervisor.ts';
 
+const domainXml = (uuid: VmId, name: string, devices = ''): string =>
+  `<domain type='kvm'><name>${name}</name><uuid>${uuid}</uuid><memory unit='MiB'>256</memory><vcpu>1</vcpu><os><type>hvm</type></os>${devices}</domain>`;
+
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
 hypervisorContract('simulated', async () => {
@@ -24,8 +27,8 @@ hypervisorContract('simulated', async () => {
   };
   return {
     hosts: [await fixtureHost('alpha'), await fixtureHost('beta')],
-    domainXml: (uuid: VmId, name: string) =>
-      `<domain type='kvm'><name>${name}</name><uuid>${uuid}</uuid><memory unit='MiB'>256</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>`,
+    domainXml,
+    withDisk: async (uuid, name) => ({ xml: domainXml(uuid, name, `<devices><disk type='file'><source file='/${name}.img'/><target dev='vda'/></disk></devices>`), file: `/${name}.img` }),
     slowMigrations: (slow) => {
       hosts.defaults.needsDowntimeMs = slow ? NEVER_MS : fast;
     },

@@ -157,6 +157,8 @@ export function withFaults(hypervisor: Hypervisor, points: FaultPoints): Hypervi
     list: () => points.pass(at('list'), () => hypervisor.list()),
     find: (uuid) => points.pass(at('find', uuid), () => hypervisor.find(uuid)),
     create: (uuid, xml) => points.pass(at('create', uuid), () => hypervisor.create(uuid, xml)),
+    disks: (uuid) => points.pass(at('disks', uuid), () => hypervisor.disks(uuid)),
+    resizeDisk: (uuid, disk) => points.pass(at('resizeDisk', uuid), () => hypervisor.resizeDisk(uuid, disk)),
     shutdown: (uuid) => points.pass(at('shutdown', uuid), () => hypervisor.shutdown(uuid)),
     resume: (uuid) => points.pass(at('resume', uuid), () => hypervisor.resume(uuid)),
     destroy: (uuid) => points.pass(at('destroy', uuid), () => hypervisor.destroy(uuid)),

@@ -53,6 +53,8 @@ export interface SimulatedDomain {
   readonly ours: boolean;
   memoryMib: number;
   vcpus: number;
+  /** Of its disks, by their devices, as the guest was told; in bytes. */
+  diskSizes: ReadonlyMap<string, number>;
   state: DomainState;
   shutoffReason: ShutoffReason | undefined;
   incoming: boolean;
@@ -66,6 +68,9 @@ export interface HostsListener {
   server?(host: SimulatedHost, server: string, what: 'started' | 'reloaded' | 'ended'): void;
 }
 
+/** Disks that nobody gave another size have this one. */
+const DISK_BYTES = 1_048_576;
+
 /** Libvirt tells its events a moment later. */
 const EVENT_DELAY_MS = 1;
 
@@ -76,6 +81,7 @@ export class SimulatedHosts {
   readonly listeners = new Set<HostsListener>();
   readonly #hosts = new Map<string, SimulatedHost>();
   readonly #behaviours = new Map<string, Partial<GuestBehaviour>>();
+  readonly #diskSizes = new Map<string, number>();
 
   constructor(deps: { clock: Clock; defaults?: Partial<GuestBehaviour> }) {
     this.clock = deps.clock;
@@ -100,6 +106,15 @@ export class SimulatedHosts {
 
   all(): readonly SimulatedHost[] {
     return [...this.#hosts.values()];
+  }
+
+  /** Of a file or a volume, whatever guests know of it. */
+  diskSizeOf(name: string): number {
+    return this.#diskSizes.get(name) ?? DISK_BYTES;
+  }
+
+  resizeDisk(name: string, sizeBytes: number): void {
+    this.#diskSizes.set(name, sizeBytes);
   }
 
   behave(uuid: VmId, behaviour: Partial<GuestBehaviour>): void {
@@ -175,6 +190,7 @@ export class SimulatedHost {
       ours: true,
       memoryMib: facts.memoryMib,
       vcpus: facts.vcpus,
+      diskSizes: new Map(facts.disks.map(({ dev, name }) => [dev, this.hosts.diskSizeOf(name)])),
       state: 'shutoff',
       shutoffReason: 'unknown',
       incoming: false,
@@ -192,7 +208,7 @@ export class SimulatedHost {
 
   /** A definition that is not of this project, or a guest started by hand. */
   addDomain(domain: Partial<SimulatedDomain> & Pick<SimulatedDomain, 'uuid' | 'name'>): void {
-    this.put({ xml: '', ours: false, memoryMib: 256, vcpus: 1, state: 'shutoff', shutoffReason: 'unknown', incoming: false, ...domain });
+    this.put({ xml: '', ours: false, memoryMib: 256, vcpus: 1, diskSizes: new Map(), state: 'shutoff', shutoffReason: 'unknown', incoming: false, ...domain });
   }
 
   pressPowerButton(uuid: VmId): void {
@@ -222,7 +238,7 @@ export class SimulatedHost {
     this.#changed(domain.uuid, from);
   }
 
-  change(uuid: VmId, facts: Partial<Pick<SimulatedDomain, 'state' | 'shutoffReason' | 'incoming'>>): void {
+  change(uuid: VmId, facts: Partial<Pick<SimulatedDomain, 'state' | 'shutoffReason' | 'incoming' | 'diskSizes'>>): void {
     const domain = this.domains.get(uuid);
     if (domain === undefined) return;
     const from = describeDomain(domain);

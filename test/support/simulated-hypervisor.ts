@@ -2,7 +2,7 @@ import { parseDomainXml } from '../../common/domain/domain-xml.ts';
 import { AppError } from '../../common/errors.ts';
 import type { VmId } from '../../common/ids.ts';
 import type { VmFigures } from '../../common/schema/vm-statistics.ts';
-import type { Domain, DomainStats, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from '../../node-daemon/drivers/hypervisor.ts';
+import type { Domain, DomainStats, GuestDisk, HostInfo, Hypervisor, HypervisorListener, MigrationProgress, MigrationRequest } from '../../node-daemon/drivers/hypervisor.ts';
 import { isAlive, missingBridges, toDomain, type SimulatedDomain, type SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedMigration } from './simulated-migration.ts';
 
@@ -74,6 +74,24 @@ export class SimulatedHypervisor implements Hypervisor {
 
   create(uuid: VmId, xml: string): Promise<void> {
     return this.#call(() => this.#host.create(uuid, xml));
+  }
+
+  disks(uuid: VmId): Promise<readonly GuestDisk[]> {
+    return this.#call(async () => {
+      const domain = this.#alive(uuid);
+      return parseDomainXml(domain.xml).disks.map(({ dev, type, name }) => ({ dev, type, name, sizeBytes: domain.diskSizes.get(dev) }));
+    });
+  }
+
+  resizeDisk(uuid: VmId, { dev, sizeBytes }: { dev: string; sizeBytes: number }): Promise<void> {
+    return this.#call(async () => {
+      const domain = this.#alive(uuid);
+      const disk = parseDomainXml(domain.xml).disks.find((one) => one.dev === dev);
+      if (disk === undefined) throw new AppError('invalid', 'the domain has no such disk', { uuid, dev });
+      if (this.#host.migrations.has(uuid)) throw new AppError('timeout', 'the guest is being migrated', { uuid });
+      this.#host.hosts.resizeDisk(disk.name, sizeBytes);
+      this.#host.change(uuid, { diskSizes: new Map([...domain.diskSizes, [dev, sizeBytes]]) });
+    });
   }
 
   shutdown(uuid: VmId): Promise<void> {

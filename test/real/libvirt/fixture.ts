@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Duplex, Transform, type TransformCallback } from 'node:stream';
 import { systemClock } from '../../../common/clock.ts';
@@ -22,6 +22,8 @@ interface Wires {
   open: Set<Duplex>;
 }
 
+const DISK_BYTES = 1024 ** 2;
+
 /** A tenth of a second between chunks: a guest of one megabyte takes several seconds. */
 const SLOW_CHUNK_MS = 100;
 
@@ -44,6 +46,13 @@ export async function libvirtFixture(): Promise<LibvirtFixture> {
     driver: (hostName, change) => driverOf(byName(hostName), { lab, byName, wires }, change),
     hosts: [hosts[0] as FixtureHost, hosts[1] as FixtureHost],
     domainXml: (uuid, name) => guestXml(lab, { uuid, name }),
+    withDisk: async (uuid, name) => {
+      const file = path.join(lab.folder, `${name}.img`);
+      await writeFile(file, Buffer.alloc(DISK_BYTES));
+      await chmod(file, 0o666);
+      const disk = `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${file}'/><target dev='vda' bus='virtio'/></disk>`;
+      return { xml: guestXml(lab, { uuid, name, extra: disk }), file };
+    },
     slowMigrations: (slow) => {
       wires.slow = slow;
     },
