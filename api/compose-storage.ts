@@ -1,6 +1,7 @@
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
 import { run } from '../common/process.ts';
+import type { VmOperations } from '../common/operations/vm.ts';
 import type { ApiMirror } from './cluster.ts';
 import type { ApiConfig } from './config.ts';
 import type { Route } from './route.ts';
@@ -46,12 +47,12 @@ export function composeStorage({ config, clock, log }: { config: ApiConfig; cloc
   };
 }
 
-export function allStorageRoutes(cluster: StorageCluster, mirror: ApiMirror): Route[] {
+export function allStorageRoutes({ cluster, mirror, vms }: { cluster: StorageCluster; mirror: ApiMirror; vms: VmOperations }): Route[] {
   return [
     ...storageRoutes({ mirror, overview: cluster.overview }),
     ...osdRoutes({ osds: cluster.osds }),
     ...poolRoutes({ mirror, pools: cluster.pools }),
     ...snapshotRoutes({ mirror, snapshots: cluster.snapshots }),
-    ...volumeRoutes({ mirror, volumes: cluster.volumes }),
+    ...volumeRoutes({ mirror, volumes: cluster.volumes, vms }),
   ];
 }

@@ -13,6 +13,7 @@ import { NodeStatusReporter } from './reconcilers/node-status.ts';
 import { PrimaryAddresses } from './reconcilers/primary-addresses.ts';
 import type { PrimaryLease } from './reconcilers/primary-lease.ts';
 import { PrimaryReconciler, type PrimaryServer } from './reconcilers/primary.ts';
+import type { VmDiskGrowth } from './reconcilers/vm-disk-growth.ts';
 import type { VmDisks } from './reconcilers/vm-disks.ts';
 import type { VmNetworks } from './reconcilers/vm-networks.ts';
 import { VmReconciler } from './reconcilers/vm.ts';
@@ -62,7 +63,7 @@ export function createPrimary(config: NodeConfig, parts: NodeParts, own: Primary
   });
 }
 
-export function createVms(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; networks: VmNetworks; disks: VmDisks; enqueue: (uuid: VmId) => void }): VmReconciler {
+export function createVms(config: NodeConfig, parts: NodeParts, own: { context: OperationContext; networks: VmNetworks; disks: VmDisks; growth: VmDiskGrowth; enqueue: (uuid: VmId) => void }): VmReconciler {
   return new VmReconciler({
     me: config.node,
     store: parts.store,
@@ -71,6 +72,7 @@ export function createVms(config: NodeConfig, parts: NodeParts, own: { context: 
     operations: vmOperations(own.context),
     networks: own.networks,
     disks: own.disks,
+    growth: own.growth,
     clock: parts.clock,
     log: parts.log,
     shutdownTimeoutMs: config.vm.shutdown_timeout_s * 1_000,

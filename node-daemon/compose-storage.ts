@@ -7,6 +7,7 @@ import type { MirroredKind, RESOURCES } from '../common/schema/resources.ts';
 import type { NodeConfig } from './config.ts';
 import { LinuxBlockDevices } from './drivers/block-device.ts';
 import { RadosCommands } from './drivers/ceph-commands.ts';
+import type { CephLink } from './drivers/ceph-link.ts';
 import { CephOsdCluster } from './drivers/osd-cluster.ts';
 import { createOsdService, type OsdServiceDeps } from './drivers/osd-service.ts';
 import { CephOsdStore } from './drivers/osd-store.ts';
@@ -17,12 +18,7 @@ import { OsdReconciler } from './reconcilers/osd.ts';
 /** What the cluster's storage needs of this host. */
 export interface StorageParts {
   /** Absent: this node has no OSDs. */
-  readonly osds?: OsdHost;
-}
-
-/** The world of OSDs, and how it is let go. */
-export interface OsdHost extends OsdWorld {
-  stop(): Promise<void>;
+  readonly osds?: OsdWorld;
 }
 
 /** What it needs besides. */
@@ -58,10 +54,10 @@ export function composeStorage(config: NodeConfig, deps: StorageDeps): NodeStora
 }
 
 class Storage implements NodeStorage {
-  readonly #osds: OsdHost;
+  readonly #osds: OsdWorld;
   readonly #controller: Controller;
 
-  constructor(config: NodeConfig, osds: OsdHost, { parts, mirror, context }: StorageDeps) {
+  constructor(config: NodeConfig, osds: OsdWorld, { parts, mirror, context }: StorageDeps) {
     this.#osds = osds;
     const { clock, log, jitter } = parts;
     const limits = { drainStallMs: config.ceph.osd.drain_stall_s * 1_000 };
@@ -79,27 +75,23 @@ class Storage implements NodeStorage {
   async stop(): Promise<void> {
     await this.#controller.stop();
     await this.#osds.service.stop();
-    await this.#osds.stop();
   }
 
   abandon(): void {
     void this.#controller.stop();
     void this.#osds.service.stop();
-    void this.#osds.stop();
   }
 }
 
 /** The OSDs of this very host. */
-export function composeOsdHost({ ceph }: NodeConfig, deps: OsdServiceDeps): OsdHost {
-  const { run, clock, log } = deps;
-  const { config_file: configFile, client, keyring_file: keyringFile, osd } = ceph;
-  const commands = new RadosCommands({ configFile, client, keyringFile, clock, log });
+export function composeOsdHost({ ceph }: NodeConfig, deps: OsdServiceDeps & { link: CephLink }): OsdWorld {
+  const { run } = deps;
+  const { config_file: configFile, osd } = ceph;
   const user = osd.service.kind === 'systemd' ? osd.service.user : undefined;
   return {
-    cluster: new CephOsdCluster(commands),
+    cluster: new CephOsdCluster(new RadosCommands(deps.link)),
     devices: new LinuxBlockDevices({ run }),
     store: new CephOsdStore({ run, directory: osd.directory, configFile, user }),
     service: createOsdService(ceph, deps),
-    stop: () => commands.stop(),
   };
 }

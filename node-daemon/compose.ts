@@ -20,6 +20,7 @@ import { composeStorage, type NodeStorage, type StorageParts } from './compose-s
 import type { NodeConfig } from './config.ts';
 import type { AddressDriver } from './drivers/address.ts';
 import type { ApiService } from './drivers/api-service.ts';
+import type { CephLink } from './drivers/ceph-link.ts';
 import type { ConsoleLogs } from './drivers/console-log.ts';
 import type { HostStatistics } from './drivers/host-statistics.ts';
 import type { Hypervisor } from './drivers/hypervisor.ts';
@@ -45,6 +46,8 @@ export interface NodeParts extends NetworkParts, StorageParts, DiskParts {
   readonly apiService: ApiService;
   readonly statistics: HostStatistics;
   readonly consoles: ConsoleLogs;
+  /** What `osds` and `disks` speak to Ceph by. */
+  readonly ceph?: CephLink;
   /** From 0 to 1, for the back-off of what failed. */
   readonly jitter: () => number;
   /** Differs with each start of the daemon. */
@@ -127,7 +130,7 @@ class Node implements NodeDaemon {
     this.#storage = composeStorage(config, { parts, mirror: this.#mirror, context: this.#context });
     this.#disks = composeDisks(config, { parts, mirror: this.#mirror });
     this.#primary = createPrimary(config, parts, { context: this.#context, lease: this.#lease, status: this.#status, addresses, servers: this.#networks.servers });
-    this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, disks: this.#disks.ofVms, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
+    this.#vms = createVms(config, parts, { context: this.#context, networks: this.#networks.ofVms, disks: this.#disks.ofVms, growth: this.#disks.growth, enqueue: (uuid) => this.#controllers.vm.enqueue(uuid) });
     this.#controllers = {
       vm: this.#vmController(),
       domains: this.#domainsController(),
@@ -181,6 +184,7 @@ class Node implements NodeDaemon {
     this.#networks.abandon();
     this.#storage.abandon();
     this.#disks.abandon();
+    void this.#parts.ceph?.stop();
     void this.#vms.stop();
     void this.#audit.stop();
     this.#occupancy.stop();
@@ -206,6 +210,7 @@ class Node implements NodeDaemon {
     const stopped = working.map((controller) => this.#part(`the controller ${controller.name}`, () => controller.stop()));
     await Promise.all([...stopped, this.#part('the networks', () => this.#networks.stop()), this.#part('the OSDs', () => this.#storage.stop())]);
     await this.#part('the disks', () => this.#disks.stop());
+    await this.#part('the connection to Ceph', async () => this.#parts.ceph?.stop());
     await this.#part('migrations', () => this.#vms.stop());
     await this.#part('libvirt', () => hypervisor.stop());
     await this.#part('consoles', () => consoles.stop());

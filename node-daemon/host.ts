@@ -6,13 +6,14 @@ import type { Logger } from '../common/log.ts';
 import type { LogTail } from '../common/log-tail.ts';
 import { follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
-import { composeNode, type NodeDaemon } from './compose.ts';
-import { composeDiskHost } from './compose-disks.ts';
+import { composeNode, type NodeDaemon, type NodeParts } from './compose.ts';
+import { composeDiskHost, type DiskParts } from './compose-disks.ts';
 import type { ServerParts } from './compose-servers.ts';
-import { composeOsdHost } from './compose-storage.ts';
+import { composeOsdHost, type StorageParts } from './compose-storage.ts';
 import type { NodeConfig } from './config.ts';
 import { IpAddressDriver } from './drivers/address.ts';
 import { createApiService } from './drivers/api-service.ts';
+import { RadosLink } from './drivers/ceph-link.ts';
 import { FileConsoleLogs } from './drivers/console-log.ts';
 import { ProcHostStatistics } from './drivers/host-statistics.ts';
 import { IpLinkDriver } from './drivers/ip-link-driver.ts';
@@ -44,7 +45,7 @@ export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger;
     links: new IpLinkDriver({ run, follow, clock, log }),
     firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),
     servers: composeServerParts(config, { clock, log }),
-    ...(config.enable_storage ? { osds: composeOsdHost(config, { run, clock, log }), disks: composeDiskHost(config, { clock, log }) } : {}),
+    ...(config.enable_storage ? composeStorageParts(config, { clock, log }) : {}),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),
     apiService: createApiService(config.api_service, run),
     statistics: new ProcHostStatistics(process.arch),
@@ -57,6 +58,11 @@ export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger;
 
 function composeServerParts({ run_directory: runDirectory }: NodeConfig, deps: { clock: Clock; log: Logger }): ServerParts {
   return { dhcp: new DnsmasqServers({ runDirectory, run, ...deps }), dns: new UnboundServer({ runDirectory, run, ...deps }), bridges: new IpBridges({ run }) };
+}
+
+function composeStorageParts(config: NodeConfig, deps: { clock: Clock; log: Logger }): Required<StorageParts & DiskParts> & Pick<NodeParts, 'ceph'> {
+  const link = new RadosLink(config.ceph, deps);
+  return { ceph: link, osds: composeOsdHost(config, { run, link, ...deps }), disks: composeDiskHost(config, { clock: deps.clock, link }) };
 }
 
 /** Removes what a daemon of this host may have left on it. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
+import type { VmOperations } from '../../common/operations/vm.ts';
 import { refuseUsedVolume } from '../../common/operations/volume-use.ts';
 import { volumeName, volumeText, type VolumeRef } from '../../common/schema/volume.ts';
 import { volumeView } from '../../common/view/volume.ts';
@@ -15,6 +16,7 @@ import { givenName, pool, volume } from './storage-values.ts';
 export interface VolumeRouteDeps {
   mirror: ApiMirror;
   volumes: VolumeStorage;
+  vms: Pick<VmOperations, 'announceVolumeSize'>;
 }
 
 const name = text(volumeName, 'What to call it: letters, digits, dots, dashes and underscores.');
@@ -104,12 +106,12 @@ function elementRoutes({ mirror, volumes }: VolumeRouteDeps): Route[] {
   ];
 }
 
-function changeRoute({ mirror, volumes }: VolumeRouteDeps): Route {
+function changeRoute({ mirror, volumes, vms }: VolumeRouteDeps): Route {
   return route({
     method: 'PUT',
     path: '/storage/ceph/volume/:pool/:volume',
     summary: 'Rename a volume, or make it larger',
-    description: 'One of the two at a time. A volume that is a disk of a VM keeps its name; a volume is never made smaller.',
+    description: 'One of the two at a time. A volume that is a disk of a VM keeps its name; a volume is never made smaller. Guests that run with it are told its new size by their nodes.',
     values: z.object({
       pool,
       volume,
@@ -127,6 +129,7 @@ function changeRoute({ mirror, volumes }: VolumeRouteDeps): Route {
         return done(`volume ${volumeText(ref)} is called ${newName} now`);
       }
       await volumes.resize(ref, size ?? 0);
+      await vms.announceVolumeSize(ref, size ?? 0);
       return done(`volume ${volumeText(ref)} has the new size`);
     },
   });

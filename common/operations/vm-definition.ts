@@ -71,6 +71,7 @@ function newSpec(context: OperationContext, definition: VmDefinition): VmSpec {
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },
     power: { action: 'stop', generation: 0 },
+    growth: { sizes: {}, generation: 0 },
     autostart: definition.autostart ?? false,
     migrationMethod: definition.migrationMethod ?? null,
     migrationMaxDowntimeMs: definition.migrationMaxDowntimeMs ?? MIGRATION_MAX_DOWNTIME_DEFAULT_MS,

@@ -1,10 +1,12 @@
 import { AppError } from '../errors.ts';
 import type { NodeName, VmId } from '../ids.ts';
 import type { PowerRequest, Tag, VmSpec } from '../schema/vm.ts';
+import type { VolumeRef } from '../schema/volume.ts';
 import type { OperationContext } from './context.ts';
 import { updateResource } from './update-resource.ts';
 import { defineVm, finishRemoval, modifyVm, removeVm, renameVm, type VmDefinition } from './vm-definition.ts';
 import { abortVmMigration, keepVmAt, migrateVm, setVmPower, unmigrateVm, type MigrationOptions } from './vm-power.ts';
+import { announceVolumeSize } from './volume-growth.ts';
 
 /** What can be changed of a VM besides its definition, its power and its place. */
 export type VmMeta = Partial<Pick<VmSpec, 'nodeLimit' | 'selector' | 'autostart' | 'migrationMethod' | 'migrationMaxDowntimeMs' | 'onFlushBlocked' | 'profile'>>;
@@ -24,6 +26,7 @@ export interface VmOperations {
   setMeta(uuid: VmId, patch: VmMeta): Promise<VmSpec>;
   addTag(uuid: VmId, tag: Tag): Promise<VmSpec>;
   removeTag(uuid: VmId, name: string): Promise<VmSpec>;
+  announceVolumeSize(ref: VolumeRef, sizeBytes: number): Promise<void>;
 }
 
 export function vmOperations(context: OperationContext): VmOperations {
@@ -43,6 +46,7 @@ export function vmOperations(context: OperationContext): VmOperations {
     setMeta: (uuid, patch) => change(uuid, (spec) => ({ ...spec, ...patch })),
     addTag: (uuid, tag) => change(uuid, (spec) => ({ ...spec, tags: [...spec.tags.filter((other) => other.name !== tag.name), tag] })),
     removeTag: (uuid, name) => change(uuid, (spec) => withoutTag(spec, name)),
+    announceVolumeSize: (ref, sizeBytes) => announceVolumeSize(context, ref, sizeBytes),
   };
 }
 

@@ -14,6 +14,16 @@ const powerRequest = z.strictObject({
 export type PowerRequest = z.infer<typeof powerRequest>;
 
 /**
+ * The sizes that volumes of the VM were last given, by `pool/volume`, in bytes, as far as its guest may not have been told. A higher
+ * generation is a newer change.
+ */
+const growthRequest = z.strictObject({
+  sizes: z.record(z.string(), z.int().min(1)),
+  generation: z.int().min(0),
+});
+export type GrowthRequest = z.infer<typeof growthRequest>;
+
+/**
  * How the VM may get to `node` when it runs elsewhere: `live` only live, `shutdown` shut down and start there,
  * `any` live, and shut down and start when live fails.
  */
@@ -50,6 +60,7 @@ export const vmSpec = z.strictObject({
   /** Counts the changes of `node`, how the last one may be carried out, and the home to restore when it fails. */
   placement: z.strictObject({ generation: z.int().min(0), method: migrationMethod, previousHome: nodeName.nullable() }),
   power: powerRequest,
+  growth: growthRequest,
   /** Nodes it may run on; null: any. */
   nodeLimit: z.array(nodeName).min(1).nullable(),
   selector: selector.nullable(),

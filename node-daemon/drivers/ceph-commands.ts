@@ -1,48 +1,30 @@
 import { AppError } from '../../common/errors.ts';
 import { parseJson } from '../../common/json.ts';
-import { Rados, type RadosOptions } from '../../common/rados/rados.ts';
+import type { CephLink } from './ceph-link.ts';
 import type { CephCommands } from './osd-cluster.ts';
 
 type Command = Readonly<Record<string, unknown>>;
 
 /** Commands of Ceph that change nothing: their answers may be lost. */
-const READS = new Set(['status', 'osd dump', 'osd tree', 'osd df', 'osd safe-to-destroy']);
+const READS = new Set(['status', 'osd dump', 'osd tree', 'osd df', 'osd safe-to-destroy', 'pg dump']);
 
-/** Ceph's commands over librados. Connects when it is first asked: a node without Ceph at its start has none to lose. */
+/** Ceph's commands over librados. */
 export class RadosCommands implements CephCommands {
-  readonly #options: RadosOptions;
-  #rados: Promise<Rados> | undefined;
+  readonly #link: CephLink;
 
-  constructor(options: RadosOptions) {
-    this.#options = options;
+  constructor(link: CephLink) {
+    this.#link = link;
   }
 
   async mon(command: Command, signal?: AbortSignal, input?: string): Promise<unknown> {
-    const rados = await this.#connected();
+    const rados = await this.#link.rados();
     const options = { ...optionsOf(command, signal), ...(input === undefined ? {} : { input }) };
     return outputOf(command, (await rados.monCommand(command, options)).output);
   }
 
   async mgr(command: Command, signal?: AbortSignal): Promise<unknown> {
-    const rados = await this.#connected();
+    const rados = await this.#link.rados();
     return outputOf(command, (await rados.mgrCommand(command, optionsOf(command, signal))).output);
-  }
-
-  /** Safe to call twice. */
-  async stop(): Promise<void> {
-    const ending = this.#rados;
-    this.#rados = undefined;
-    if (ending !== undefined) await ending.then((rados) => rados.close(), () => undefined);
-  }
-
-  /** A connection that could not be made is made anew by the next call. */
-  #connected(): Promise<Rados> {
-    const connecting = this.#rados ?? Rados.connect(this.#options);
-    this.#rados = connecting;
-    connecting.catch(() => {
-      if (this.#rados === connecting) this.#rados = undefined;
-    });
-    return connecting;
   }
 }
 

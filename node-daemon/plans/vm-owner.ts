@@ -32,6 +32,7 @@ function aliveStep(view: VmView, spec: Spec, status: VmStatus): VmStep {
   if (view.domain?.state === 'paused' && status.phase.kind === 'starting') return { kind: 'recheck', afterMs: 500, why: 'the guest is starting' };
   if (status.phase.kind !== 'running') return running(spec, status);
   if (spec.doc.node !== view.me) return moveStep(view, spec, status);
+  if (status.growthGeneration < spec.doc.growth.generation) return { kind: 'grow-disks', growth: spec.doc.growth };
   if (status.observedVersion !== spec.version) return writeStatus(spec, { ...status, powerGeneration: power.generation });
   return SETTLED;
 }
@@ -186,7 +187,7 @@ function endedByItself(view: VmView, spec: Spec, status: VmStatus): VmStep {
       return release(spec, status, { kind: 'failed', reason: 'the guest was migrated by other means' });
     case 'unknown':
     case undefined:
-      return writeStatus(spec, { ...status, phase: { kind: 'starting' }, powerGeneration: spec.doc.power.generation });
+      return writeStatus(spec, starting(spec, status));
   }
 }
 
@@ -196,7 +197,12 @@ function afterShutdown(view: VmView, spec: Spec, status: VmStatus, next: AfterSh
   if (next === 'relocate' && runs) return release(spec, status, { kind: 'relocating' });
   if (!runs) return release(spec, status, { kind: 'stopped' });
   if (view.domain !== undefined) return { kind: 'forget' };
-  return writeStatus(spec, { ...status, phase: { kind: 'starting' }, powerGeneration: spec.doc.power.generation, startedVersion: null });
+  return writeStatus(spec, { ...starting(spec, status), startedVersion: null });
+}
+
+/** The guest is made anew, and opens its volumes after this is written. */
+function starting({ doc }: Spec, status: VmStatus): VmStatus {
+  return { ...status, phase: { kind: 'starting' }, powerGeneration: doc.power.generation, growthGeneration: doc.growth.generation };
 }
 
 /** The guest is gone from here in the middle of a migration: it runs at the target, or it is lost. */

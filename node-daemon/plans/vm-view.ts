@@ -1,6 +1,6 @@
 import type { NodeName } from '../../common/ids.ts';
 import type { Versioned } from '../../common/schema/resources.ts';
-import type { VmSpec } from '../../common/schema/vm.ts';
+import type { GrowthRequest, VmSpec } from '../../common/schema/vm.ts';
 import type { VmStatus } from '../../common/schema/vm-status.ts';
 import type { Domain } from '../drivers/hypervisor.ts';
 
@@ -47,6 +47,8 @@ export type VmStep =
   /** A guest that this node does not own; the store itself is asked once more before it ends. */
   | { kind: 'destroy-stray' }
   | { kind: 'forget' }
+  /** The guest is told the sizes that its volumes have now; then the status says so. */
+  | { kind: 'grow-disks'; growth: GrowthRequest }
   | { kind: 'migrate'; target: NodeName; generation: number }
   | { kind: 'abort-migration' }
   /** Asks the target's libvirt whether the guest runs there, after this daemon lost sight of a migration. */

@@ -54,6 +54,7 @@ const progress = { bytesTotal: 0, bytesProcessed: 0, bytesRemaining: 0, pass: 0,
 const migrating = (given: Partial<Extract<VmPhase, { kind: 'migrating' }>> = {}): VmPhase => ({ kind: 'migrating', target: HV2, progress: null, ...given });
 const begun: MigrationOutcome = { generation: 1, from: HV1, to: HV2, outcome: 'failed', error: 'interrupted', elapsedMs: 0 };
 const moving: Partial<VmSpec> = { node: HV2, placement: { generation: 1, method: 'any', previousHome: null } };
+const grown = { growth: { sizes: { 'vms/web1': 2 }, generation: 2 } } satisfies Partial<VmSpec>;
 const asked = (action: PowerRequest['action'], generation = 2): Partial<VmSpec> => ({ power: { action, generation } });
 
 interface Case {
@@ -81,6 +82,7 @@ runs('a VM that nobody owns', {
     given: { status: anOffStatus({ epoch: 4, powerGeneration: 0 }) },
     step: writes({ owner: HV1, epoch: 5, phase: { kind: 'starting' }, powerGeneration: 1 }),
   },
+  'that is taken finds its volumes as they are': { given: { spec: grown, status: anOffStatus({ powerGeneration: 0 }) }, step: writes({ phase: { kind: 'starting' }, growthGeneration: 2 }) },
   'is taken although it never had a status': { given: {}, step: writes({ owner: HV1, epoch: 1, phase: { kind: 'starting' } }) },
   'is left by every other node': { given: { spec: { node: HV2 } }, step: SETTLED },
   'is not taken while the node is not ready': { given: { ready: false }, step: recheck('this node is not ready') },
@@ -114,6 +116,11 @@ runs('an owner whose guest shall start', {
 runs('an owner whose guest runs', {
   'has nothing to do': { given: { status: aStatus({ observedVersion: 7 }), domain: {} }, step: SETTLED },
   'answers a new version of the spec': { given: { status: aStatus({ observedVersion: 6 }), domain: {} }, step: writes({ phase: { kind: 'running' }, startedVersion: 0 }) },
+  'tells it that its volumes have grown, before it answers': { given: { spec: grown, status: aStatus({ growthGeneration: 1, observedVersion: 7 }), domain: {} }, step: { kind: 'grow-disks', growth: grown.growth } },
+  'tells it also when it is paused': { given: { spec: grown, status: aStatus({ growthGeneration: 1 }), domain: { state: 'paused' } }, step: { kind: 'grow-disks', growth: grown.growth } },
+  'has told it already': { given: { spec: grown, status: aStatus({ growthGeneration: 2, observedVersion: 7 }), domain: {} }, step: SETTLED },
+  'ends one that shall be off, and tells it nothing': { given: { spec: { ...grown, ...asked('stop') }, status: aStatus({ growthGeneration: 1 }), domain: {} }, step: { kind: 'destroy' } },
+  'moves one that shall be elsewhere, and leaves the telling to its next owner': { given: { spec: { ...grown, ...moving }, status: aStatus({ growthGeneration: 1 }), domain: {} }, step: writes({ phase: migrating(), growthGeneration: 1 }) },
   'begins a shutdown by saying so': { given: { spec: asked('shutdown'), status: aStatus(), domain: {} }, step: writes({ phase: shuttingDown('stop', NOW_MS), powerGeneration: 2, owner: HV1 }) },
   'shuts it down to disable it': { given: { spec: asked('disable'), status: aStatus(), domain: {} }, step: writes({ phase: shuttingDown('stop', NOW_MS) }) },
   'shuts it down to restart it': { given: { spec: asked('restart'), status: aStatus(), domain: {} }, step: writes({ phase: shuttingDown('start', NOW_MS), powerGeneration: 2 }) },
@@ -219,7 +226,7 @@ describe('properties over every view', () => {
     { nil: null },
   );
   const status = fc
-    .record({ owner: fc.constantFrom(HV1, HV1, HV1, HV2, HV3, null), epoch: fc.nat(5), phase, powerGeneration: generation, observedVersion: fc.constantFrom(6, 7), startedVersion: fc.constantFrom(null, 7), lastMigration })
+    .record({ owner: fc.constantFrom(HV1, HV1, HV1, HV2, HV3, null), epoch: fc.nat(5), phase, powerGeneration: generation, growthGeneration: generation, observedVersion: fc.constantFrom(6, 7), startedVersion: fc.constantFrom(null, 7), lastMigration })
     .map((given): VmStatus => given);
   const spec = fc
     .record({

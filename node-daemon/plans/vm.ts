@@ -11,6 +11,7 @@ const NOBODYS: VmStatus = {
   epoch: 0,
   phase: { kind: 'stopped' },
   powerGeneration: 0,
+  growthGeneration: 0,
   observedVersion: 0,
   startedVersion: null,
   lastMigration: null,
@@ -73,6 +74,7 @@ function nomineeStep(view: VmView, spec: Versioned<VmSpec>, status: VmStatus): V
     epoch: status.epoch + 1,
     phase: { kind: 'starting' },
     powerGeneration: request.generation,
+    growthGeneration: spec.doc.growth.generation,
     lastMigration: status.phase.kind === 'relocating' ? relocated(status, spec.doc, view.me) : status.lastMigration,
   });
 }

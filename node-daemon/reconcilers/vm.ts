@@ -9,11 +9,13 @@ import { readResource, removeResource } from '../../common/operations/update-res
 import type { VmOperations } from '../../common/operations/vm.ts';
 import type { Outcome } from '../../common/reconcile/reconciler.ts';
 import { pathOf, type Kind } from '../../common/schema/resources.ts';
+import type { GrowthRequest } from '../../common/schema/vm.ts';
 import type { MigrationProgressDoc, VmStatus } from '../../common/schema/vm-status.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
 import { isAlive, type VmStep, type VmView } from '../plans/vm-view.ts';
 import { nextVmStep } from '../plans/vm.ts';
+import type { VmDiskGrowth } from './vm-disk-growth.ts';
 import type { VmDisks } from './vm-disks.ts';
 import { VmMigrations } from './vm-migrations.ts';
 import type { VmNetworks } from './vm-networks.ts';
@@ -32,6 +34,7 @@ export interface VmReconcilerDeps {
   operations: Pick<VmOperations, 'keepAt' | 'finishRemoval'>;
   networks: VmNetworks;
   disks: VmDisks;
+  growth: VmDiskGrowth;
   clock: Clock;
   log: Logger;
   shutdownTimeoutMs: number;
@@ -160,6 +163,8 @@ export class VmReconciler {
         return this.#destroyStray(uuid, view);
       case 'forget':
         return hypervisor.forget(uuid);
+      case 'grow-disks':
+        return this.#growDisks(uuid, view, step.growth);
       case 'migrate':
         return this.#migrate(uuid, view, step);
       case 'keep-here':
@@ -198,6 +203,12 @@ export class VmReconciler {
       const failed: VmStatus = { ...status.doc, owner: null, epoch: status.doc.epoch + 1, phase: { kind: 'failed', reason: describeError(error) }, startedVersion: null };
       await this.#writeStatus(uuid, view, failed);
     }
+  }
+
+  async #growDisks(uuid: VmId, view: VmView, growth: GrowthRequest): Promise<void> {
+    if (view.status === undefined) return;
+    await this.#deps.growth.tell(uuid, growth.sizes);
+    await this.#writeStatus(uuid, view, { ...view.status.doc, growthGeneration: growth.generation });
   }
 
   async #pressPowerButton(uuid: VmId): Promise<void> {

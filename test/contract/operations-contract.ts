@@ -99,6 +99,28 @@ export function describeOperations(name: string, open: () => Promise<OperationsF
       });
     });
 
+    describe('the size of a volume', () => {
+      const web = { pool: 'vms', volume: 'web' };
+      const disk = (name: string): string => `<disk type='network'><source protocol='rbd' name='vms/${name}'/><target dev='vda'/></disk>`;
+
+      test('is announced to the guests that have it as a disk, until they have been told', async () => {
+        const [uses, other] = [await aRunning(await aDefined({ devices: disk('web') + disk('data') })), await aRunning(await aDefined({ name: 'other', devices: disk('web2') }))];
+        await a.vms.announceVolumeSize(web, 10);
+        await a.vms.announceVolumeSize({ pool: 'vms', volume: 'data' }, 20);
+        expect(spec(uses)?.growth).toEqual({ sizes: { 'vms/web': 10, 'vms/data': 20 }, generation: 2 });
+        await put(a, 'vm-status', uses, aStatus({ growthGeneration: 2 }));
+        await a.vms.announceVolumeSize(web, 30);
+        expect(spec(uses)?.growth).toEqual({ sizes: { 'vms/web': 30 }, generation: 3 });
+        expect(spec(other)?.growth).toEqual({ sizes: {}, generation: 0 });
+      });
+
+      test('is not announced to a VM that is off: it finds the volume so', async () => {
+        const uuid = await aDefined({ devices: disk('web') });
+        await a.vms.announceVolumeSize(web, 10);
+        expect(spec(uuid)?.growth).toEqual({ sizes: {}, generation: 0 });
+      });
+    });
+
     describe('modify', () => {
       test('the definition and its facts are replaced, and a running VM is restarted when asked', async () => {
         const uuid = await aRunning();

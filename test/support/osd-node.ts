@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { systemClock } from '../../common/clock.ts';
 import { nodeName, type NodeName } from '../../common/ids.ts';
@@ -10,8 +11,10 @@ import { run, type Command } from '../../common/process.ts';
 import { MIRRORED, pathOf, RESOURCES, type MirroredKind } from '../../common/schema/resources.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
 import type { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
-import { composeOsdHost, composeStorage, type NodeStorage, type OsdHost } from '../../node-daemon/compose-storage.ts';
+import { composeOsdHost, composeStorage, type NodeStorage } from '../../node-daemon/compose-storage.ts';
+import { RadosLink } from '../../node-daemon/drivers/ceph-link.ts';
 import { nodeConfig, type NodeConfig } from '../../node-daemon/config.ts';
+import type { OsdWorld } from '../../node-daemon/reconcilers/osd-observer.ts';
 import type { CephCluster } from './ceph-cluster.ts';
 import { until } from './until.ts';
 
@@ -26,7 +29,7 @@ export interface OsdNodeOptions {
   drainStallS?: number;
   log?: Logger;
   /** Stands between the reconciler and the host, for faults. */
-  wrap?: (host: OsdHost) => OsdHost;
+  wrap?: (host: OsdWorld) => OsdWorld;
 }
 
 /** A node daemon's storage on a real Ceph, with documents in memory. */
@@ -34,7 +37,7 @@ export interface OsdNode {
   readonly name: NodeName;
   readonly mirror: Mirror<typeof RESOURCES, MirroredKind>;
   readonly osds: OsdOperations;
-  readonly host: OsdHost;
+  readonly host: OsdWorld;
   /** As the daemon's own end; the OSDs go on. */
   stop(): Promise<void>;
   /** As a kill: nothing is finished, nothing released. */
@@ -71,7 +74,8 @@ export async function startOsdNode(options: OsdNodeOptions): Promise<OsdNode> {
   const store = new MemoryStore({ zookeeper: options.zookeeper, clock: systemClock, name: `node-${name}` });
   const signal = AbortSignal.timeout(20_000);
   await mkdir(options.directory, { recursive: true });
-  await options.cluster.exec(['ceph', 'auth', 'get-or-create', 'client.pvc', ...RIGHTS, '-o', keyringOf(options.directory)]);
+  const keyring = keyringOf(options.directory);
+  if (!existsSync(keyring)) await options.cluster.exec(['ceph', 'auth', 'get-or-create', 'client.pvc', ...RIGHTS, '-o', keyring]);
   await store.start(signal);
   const mirror = createMirror({ store, table: RESOURCES, kinds: MIRRORED, clock: systemClock, log });
   await mirror.start(signal);
@@ -82,7 +86,8 @@ export async function startOsdNode(options: OsdNodeOptions): Promise<OsdNode> {
   await store.create(pathOf('presence', name), { node: name, instance: 'a', address: '127.0.0.1', version: '1' }, { ephemeral: true });
   await mirror.caughtUp({ timeoutMs: 5_000 });
   const wrap = (command: Command): Command => [...WITH_PARENT, ...command];
-  const made = composeOsdHost(config, { run, clock: systemClock, log, wrap });
+  const link = new RadosLink(config.ceph, { clock: systemClock, log });
+  const made = composeOsdHost(config, { run, clock: systemClock, log, wrap, link });
   const host = options.wrap?.(made) ?? made;
   const storage: NodeStorage = composeStorage(config, { parts: { osds: host, clock: systemClock, log, jitter: () => 0 }, mirror, context });
   await storage.start(signal);
@@ -93,11 +98,13 @@ export async function startOsdNode(options: OsdNodeOptions): Promise<OsdNode> {
     osds: osdOperations(context),
     async stop() {
       await storage.stop();
+      await link.stop();
       await mirror.stop();
       await store.stop();
     },
     abandon() {
       storage.abandon();
+      void link.stop();
       void mirror.stop();
       void store.stop();
     },

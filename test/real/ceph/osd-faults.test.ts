@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AppError } from '../../../common/errors.ts';
-import type { OsdHost } from '../../../node-daemon/compose-storage.ts';
+import type { OsdWorld } from '../../../node-daemon/reconcilers/osd-observer.ts';
 import type { Task } from '../../../common/schema/task.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
 import { OsdScene, type Marks } from '../../support/osd-scene.ts';
@@ -16,7 +16,7 @@ type Action = 'register' | 'secret' | 'dropSecret' | 'place' | 'setIn' | 'purge'
 type Guard = <T>(action: Action, work: () => Promise<T>) => Promise<T>;
 
 /** A host whose changing calls pass through `guard`. */
-function guarded(host: OsdHost, guard: Guard): OsdHost {
+function guarded(host: OsdWorld, guard: Guard): OsdWorld {
   const { cluster, devices, store, service } = host;
   return {
     cluster: {
@@ -48,7 +48,6 @@ function guarded(host: OsdHost, guard: Guard): OsdHost {
       startOsd: (osd, signal) => guard('startOsd', () => service.startOsd(osd, signal)),
       stopOsd: (id, signal) => guard('stopOsd', () => service.stopOsd(id, signal)),
     },
-    stop: () => host.stop(),
   };
 }
 
@@ -97,7 +96,7 @@ describe.skipIf(cephMissing() !== undefined)('work on an OSD', () => {
     expect(task).toMatchObject({ state: 'done', error: null });
     expect([...deaths]).toEqual(['secret', 'register', 'prepare', 'place', 'startOsd', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
     expect(scene.status?.phase).toBe('running');
-    expect(await scene.json('osd', 'ls')).toEqual([0, 1, scene.status?.id]);
+    expect(await scene.json('osd ls')).toEqual([0, 1, scene.status?.id]);
     const removal = await withDeaths(() => scene.remove(false));
     expect(removal.task).toMatchObject({ state: 'done', error: null });
     expect([...removal.deaths]).toEqual(['setIn', 'stopOsd', 'purge', 'wipe', 'remove', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));

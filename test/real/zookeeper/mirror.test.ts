@@ -64,6 +64,7 @@ function aVm(uuid: string, number: number): unknown {
     homeNode: null,
     placement: { generation: 0, method: 'any', previousHome: null },
     power: { action: 'stop', generation: 0 },
+    growth: { sizes: {}, generation: 0 },
     nodeLimit: null,
     selector: null,
     autostart: false,
