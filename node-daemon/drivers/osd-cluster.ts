@@ -32,6 +32,11 @@ export interface OsdDrain {
   readonly moving: boolean;
   /** Other OSDs that are up and in. */
   readonly others: number;
+  /**
+   * What the manager says rests on reports of OSDs, which come every few seconds (mgr_stats_period): for each of the others the number of the
+   * last one, which grows; null: none yet. Empty unless it is safe.
+   */
+  readonly reports: ReadonlyMap<OsdId, number | null>;
 }
 
 /** The cluster's side of OSDs. Each change may be repeated. Fails with 'unavailable' and 'timeout' without a quorum, 'component' when refused. */
@@ -58,6 +63,8 @@ const osdTree = z.object({
 const created = z.object({ osdid: osdId });
 const safety = z.object({ safe_to_destroy: z.array(z.int()) });
 const usage = z.object({ nodes: z.array(z.object({ id: z.int(), pgs: z.int() })) });
+/** The number of a report is 2^32 times the epoch of the OSD's start, and one more with each (OSDService::get_osd_stat in Ceph's src/osd/OSD.h). */
+const reported = z.object({ osd_stats: z.array(z.object({ osd: osdId, seq: z.number() })) });
 const status = z.object({ pgmap: z.object({ pgs_by_state: z.array(z.object({ state_name: z.string(), count: z.int() })) }) });
 
 /** Parts of a placement group's state (docs.ceph.com, "Placement Group States") that pass by themselves, by copying or without. */
@@ -95,11 +102,14 @@ export class CephOsdCluster implements OsdCluster {
       this.#ceph.mon({ prefix: 'status', format: 'json' }, signal),
       this.#ceph.mon({ prefix: 'osd dump', format: 'json' }, signal),
     ]);
+    const others = osdDump.parse(dump).osds.filter((osd) => osd.osd !== id && osd.up && osd.in);
+    const isSafe = safety.parse(safe).safe_to_destroy.includes(id);
     return {
-      safe: safety.parse(safe).safe_to_destroy.includes(id),
+      safe: isSafe,
       groups: usage.parse(used).nodes.find((node) => node.id === id)?.pgs ?? 0,
       moving: status.parse(now).pgmap.pgs_by_state.some(({ state_name: name }) => isMovingState(name)),
-      others: osdDump.parse(dump).osds.filter((osd) => osd.osd !== id && osd.up && osd.in).length,
+      others: others.length,
+      reports: isSafe ? await this.#reports(others.map((osd) => osd.osd), signal) : new Map(),
     };
   }
 
@@ -111,6 +121,12 @@ export class CephOsdCluster implements OsdCluster {
   async purge({ id, force }: { id: OsdId; force: boolean }, signal: AbortSignal): Promise<void> {
     await this.#ceph.mon({ prefix: 'osd down', ids: [String(id)] }, signal);
     await this.#ceph.mgr({ prefix: 'osd purge', id, yes_i_really_mean_it: true, ...(force ? { force } : {}) }, signal);
+  }
+
+  async #reports(ids: readonly OsdId[], signal: AbortSignal): Promise<Map<OsdId, number | null>> {
+    const { osd_stats: stats } = reported.parse(await this.#ceph.mgr({ prefix: 'pg dump', dumpcontents: ['osds'], format: 'json' }, signal));
+    const numbers = new Map(stats.map(({ osd, seq }) => [osd, seq]));
+    return new Map(ids.map((id) => [id, numbers.get(id) ?? null]));
   }
 
   async #entry(fits: (osd: z.output<typeof osdDump>['osds'][number]) => boolean, signal: AbortSignal): Promise<z.output<typeof osdDump>['osds'][number] | undefined> {

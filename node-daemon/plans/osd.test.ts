@@ -5,7 +5,7 @@ import { devicePath, osdId, osdUuid, type OsdSpec } from '../../common/schema/os
 import type { Task } from '../../common/schema/task.ts';
 import type { BlockDevice, DeviceFacts } from '../drivers/block-device.ts';
 import type { ClusterOsd } from '../drivers/osd-cluster.ts';
-import { JOIN_LIMIT_MS, planKeptOsd, planOsd, SAFE_FOR_MS, type OsdDrainView, type OsdView } from './osd.ts';
+import { JOIN_LIMIT_MS, planKeptOsd, planOsd, ROUNDS_AGREED, type OsdDrainView, type OsdView } from './osd.ts';
 import { closed, withNext } from './osd-task.ts';
 import { deviceFault } from './osd-device.ts';
 
@@ -20,7 +20,7 @@ const FOLDER = { uuid: UUID, complete: true, device: '/dev/sdb' };
 const KNOWN: ClusterOsd = { id: ID, up: false, in: true, place: null };
 const PLACED: ClusterOsd = { ...KNOWN, place: { host: 'hv1', weight: 1 } };
 const UP: ClusterOsd = { ...PLACED, up: true };
-const DRAIN: OsdDrainView = { safe: false, groups: 8, moving: true, others: 2, safeMs: 0, stalledMs: 0 };
+const DRAIN: OsdDrainView = { safe: false, groups: 8, moving: true, others: 2, rounds: 0, stalledMs: 0 };
 
 function view(given: Partial<OsdView> & { removal?: OsdSpec['removal']; failed?: string } = {}): OsdView {
   const spec = given.spec ?? { ...SPEC, removal: given.removal ?? null };
@@ -71,11 +71,11 @@ describe('a removal', () => {
   test.each<[string, Parameters<typeof view>[0], string]>([
     ['takes the OSD out first', { cluster: UP, drain: DRAIN }, 'set-out'],
     ['waits while its data moves', { cluster: out, drain: DRAIN }, 'wait drain'],
-    ['does not believe the first answer that it is safe', { cluster: out, drain: { ...DRAIN, safe: true, safeMs: SAFE_FOR_MS - 1 } }, 'wait drain'],
-    ['ends the process when it is safe', { cluster: out, drain: { ...DRAIN, safe: true, safeMs: SAFE_FOR_MS } }, 'stop'],
+    ['does not believe the first answer that it is safe', { cluster: out, drain: { ...DRAIN, safe: true, rounds: ROUNDS_AGREED - 1 } }, 'wait drain'],
+    ['ends the process when it is safe', { cluster: out, drain: { ...DRAIN, safe: true, rounds: ROUNDS_AGREED } }, 'stop'],
     ['is given up when nothing moves', { cluster: out, drain: { ...DRAIN, moving: false, stalledMs: 60_001 } }, 'fail drain'],
     ['never takes the last one out that holds something', { cluster: UP, drain: { ...DRAIN, others: 0 } }, 'fail out'],
-    ['purges what is ended', { cluster: out, service: 'stopped', drain: { ...DRAIN, safe: true, safeMs: SAFE_FOR_MS } }, 'purge'],
+    ['purges what is ended', { cluster: out, service: 'stopped', drain: { ...DRAIN, safe: true, rounds: ROUNDS_AGREED } }, 'purge'],
     ['does not purge what is ended and not safe', { cluster: out, service: 'stopped', drain: DRAIN }, 'wait drain'],
     ['by force waits for nothing', { cluster: UP, removal: { force: true } }, 'stop'],
     ['empties the device once the cluster has let it go', { service: 'stopped' }, 'wipe'],

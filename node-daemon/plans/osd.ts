@@ -34,9 +34,9 @@ export interface OsdView {
   readonly limits: OsdLimits;
 }
 
-export interface OsdDrainView extends OsdDrain {
-  /** How long the answer has been 'safe' while the OSD was out, in milliseconds. */
-  readonly safeMs: number;
+export interface OsdDrainView extends Omit<OsdDrain, 'reports'> {
+  /** Reports that each of the others has sent since the answer became 'safe' while the OSD was out; of the one that has sent the fewest. */
+  readonly rounds: number;
   /** How long nothing has moved and no placement group has left, in milliseconds. */
   readonly stalledMs: number;
 }
@@ -56,8 +56,8 @@ export type OsdNext =
 /** A started OSD asks the monitors within a second; on a busy host, or with a journal to replay, later. */
 export const JOIN_LIMIT_MS = 180_000;
 
-/** The manager's figures come every 5 s (mgr_stats_period) and may be of before the OSD was out: two rounds of them must agree. */
-export const SAFE_FOR_MS = 11_000;
+/** The manager's figures may be of before the OSD was out: what it says must hold for two reports of each OSD, of which the first may have been on its way. */
+export const ROUNDS_AGREED = 2;
 
 const LOOK_MS = 1_000;
 
@@ -149,7 +149,7 @@ function planDrain({ drain, limits }: OsdView, cluster: ClusterOsd): OsdNext | u
   const left = `${drain.groups} placement groups are on it`;
   if (drain.others === 0 && drain.groups > 0) return { kind: 'fail', step: 'out', why: `${left}, and no other OSD is up and in: their data would be lost` };
   if (cluster.in) return { kind: 'do', step: 'out', action: 'set-out' };
-  if (drain.safe && drain.safeMs >= SAFE_FOR_MS) return undefined;
+  if (drain.safe && drain.rounds >= ROUNDS_AGREED) return undefined;
   if (drain.stalledMs > limits.drainStallMs) return { kind: 'fail', step: 'drain', why: `${left}, and nothing moves: the other OSDs have no place for them, and copies would be lost` };
   return { kind: 'wait', step: 'drain', afterMs: LOOK_MS, why: left };
 }

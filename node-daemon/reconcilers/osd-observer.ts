@@ -3,9 +3,10 @@ import { AppError } from '../../common/errors.ts';
 import type { OsdId, OsdSpec, OsdStatus, OsdUuid } from '../../common/schema/osd.ts';
 import type { Task } from '../../common/schema/task.ts';
 import type { BlockDevices, DeviceFacts } from '../drivers/block-device.ts';
-import type { ClusterOsd, OsdCluster, OsdDrain } from '../drivers/osd-cluster.ts';
+import type { ClusterOsd, OsdCluster } from '../drivers/osd-cluster.ts';
 import type { OsdService, OsdServiceState } from '../drivers/osd-service.ts';
 import type { OsdFolder, OsdStore } from '../drivers/osd-store.ts';
+import { drainView, remembered, type DrainMemory } from '../plans/osd-drain.ts';
 import { hasFailed, type KeptOsdView, type OsdAction, type OsdDrainView, type OsdLimits, type OsdView } from '../plans/osd.ts';
 
 /** The world that OSDs of a node live in. */
@@ -21,12 +22,6 @@ export interface SeenOsd {
   readonly id: OsdId | undefined;
   /** The device that holds it, by a name that stays; else the one that was asked for. */
   readonly deviceName: string;
-}
-
-interface DrainMemory {
-  groups: number;
-  changedMs: number;
-  safeSinceMs: number | undefined;
 }
 
 /** Looks at one OSD from all sides. Remembers only since when something has been so. */
@@ -91,7 +86,7 @@ export class OsdObserver {
     const before = this.#drains.get(uuid);
     const now = remembered(before, { drain, isOut: !cluster.in, nowMs });
     this.#drains.set(uuid, now);
-    return { ...drain, safeMs: now.safeSinceMs === undefined ? 0 : nowMs - now.safeSinceMs, stalledMs: nowMs - now.changedMs };
+    return drainView(drain, now, nowMs);
   }
 
   #joining(uuid: OsdUuid, cluster: ClusterOsd | undefined, service: OsdServiceState): number {
@@ -103,16 +98,6 @@ export class OsdObserver {
     this.#joins.set(uuid, sinceMs);
     return this.#clock.monotonicMs() - sinceMs;
   }
-}
-
-function remembered(before: DrainMemory | undefined, now: { drain: OsdDrain; isOut: boolean; nowMs: number }): DrainMemory {
-  const { drain, isOut, nowMs } = now;
-  const isChange = before === undefined || !isOut || drain.moving || drain.safe || drain.groups < before.groups;
-  return {
-    groups: drain.groups,
-    changedMs: isChange ? nowMs : before.changedMs,
-    safeSinceMs: drain.safe && isOut ? (before?.safeSinceMs ?? nowMs) : undefined,
-  };
 }
 
 /** @throws AppError 'bug' without a number. */
