@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../common/clock.ts';
 import { run } from '../../common/process.ts';
+import { Rados } from '../../common/rados/rados.ts';
 import { devicePath, osdKey, type DevicePath, type OsdStatus } from '../../common/schema/osd.ts';
 import type { Task } from '../../common/schema/task.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
@@ -34,11 +35,13 @@ export class OsdScene {
   readonly loops: LoopDevices;
   readonly device: DevicePath;
   node: OsdNode;
+  readonly #rados: Rados;
   readonly #directory: string;
   readonly #options: Omit<OsdNodeOptions, 'wrap'>;
 
-  private constructor(parts: { cluster: CephCluster; loops: LoopDevices; device: DevicePath; directory: string; node: OsdNode; zookeeper: MemoryZooKeeper; options: Omit<OsdNodeOptions, 'wrap'> }) {
+  private constructor(parts: { cluster: CephCluster; rados: Rados; loops: LoopDevices; device: DevicePath; directory: string; node: OsdNode; zookeeper: MemoryZooKeeper; options: Omit<OsdNodeOptions, 'wrap'> }) {
     this.cluster = parts.cluster;
+    this.#rados = parts.rados;
     this.loops = parts.loops;
     this.device = parts.device;
     this.node = parts.node;
@@ -53,13 +56,15 @@ export class OsdScene {
     const zookeeper = new MemoryZooKeeper({ clock: systemClock });
     const options = { zookeeper, cluster, directory, ...given };
     const device = devicePath.parse(await loops.make(6 * GIB));
-    return new OsdScene({ cluster, loops, device, directory, zookeeper, options, node: await startOsdNode(options) });
+    const rados = await Rados.connect({ configFile: cluster.configFile });
+    return new OsdScene({ cluster, rados, loops, device, directory, zookeeper, options, node: await startOsdNode(options) });
   }
 
   async stop(): Promise<void> {
     const ids = Array.from(this.node.mirror.all('osd-status').values(), ({ doc }) => doc.id).filter((id) => id !== null);
     for (const id of ids) await this.node.host.service.stopOsd(id, AbortSignal.timeout(10_000));
     await this.node.stop();
+    await this.#rados.close();
     await this.cluster.stop();
     await this.loops.stop();
     await rm(this.#directory, { recursive: true });
@@ -100,8 +105,9 @@ export class OsdScene {
     return now() ?? task;
   }
 
-  async json(...command: string[]): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any -- Ceph's answers of every shape are looked into
-    return JSON.parse(await this.cluster.exec(['ceph', ...command, '--format', 'json']));
+  /** What the monitors answer to a command without arguments. */
+  async json(prefix: string): Promise<any> { // eslint-disable-line @typescript-eslint/no-explicit-any -- Ceph's answers of every shape are looked into
+    return JSON.parse((await this.#rados.monCommand({ prefix, format: 'json' }, { isRead: true })).output.toString());
   }
 
   async signatures(device: string = this.device): Promise<string[]> {
@@ -111,10 +117,10 @@ export class OsdScene {
 
   /** Everything that an OSD changes, for a comparison of before and after. */
   async marks(): Promise<Marks> {
-    const keys = (await this.json('auth', 'ls')).auth_dump.map((one: { entity: string }) => one.entity) as string[];
+    const keys = (await this.json('auth ls')).auth_dump.map((one: { entity: string }) => one.entity) as string[];
     const { stdout } = await run(['ls', this.#directory], { timeoutMs: 10_000 });
     return {
-      osds: (await this.json('osd', 'ls')) as number[],
+      osds: (await this.json('osd ls')) as number[],
       keys: keys.filter((name) => name.startsWith('osd.')).sort(),
       signatures: await this.signatures(),
       folders: stdout.split('\n').filter((name) => name !== ''),

@@ -49,7 +49,7 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     ask(api.base, '/storage/ceph/osd', { form: { node: 'hv1', device: scene.device, weight: '0.004', ...given }, headers });
   const remove = (id: number, form: Record<string, string>, headers = {}): Promise<Answer> => ask(api.base, `/storage/ceph/osd/${id}`, { method: 'DELETE', form, headers });
   const osd = async (id: number): Promise<{ up: number; in: number } | undefined> =>
-    ((await scene.json('osd', 'dump')).osds as { osd: number; up: number; in: number }[]).find((one) => one.osd === id);
+    ((await scene.json('osd dump')).osds as { osd: number; up: number; in: number }[]).find((one) => one.osd === id);
   const finished = async (answer: Answer): Promise<string> => {
     expect(answer.code, answer.text).toBe(202);
     const state = async (): Promise<string> => (await ask(api.base, `/tasks/${answer.body.task_id}`)).body.state;
@@ -63,12 +63,12 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     const id = scene.status?.id ?? -1;
     expect(scene.status).toMatchObject({ node: 'hv1', device: scene.device, phase: 'running', error: null });
     expect(await osd(id)).toMatchObject({ up: 1, in: 1 });
-    const tree = (await scene.json('osd', 'tree')).nodes as { id: number; name: string; crush_weight: number; children?: number[] }[];
+    const tree = (await scene.json('osd tree')).nodes as { id: number; name: string; crush_weight: number; children?: number[] }[];
     expect(tree.find((one) => one.id === id)?.crush_weight).toBeCloseTo(0.004, 4);
     expect(tree.find((one) => one.name === 'hv1')?.children).toEqual([id]);
     await scene.cluster.exec(['rbd', 'create', 'vms/disk', '--size', '64M']);
     await scene.cluster.exec(['rbd', 'bench', '--io-type', 'write', '--io-total', '16M', '--io-size', '1M', 'vms/disk']);
-    await until(async () => ((await scene.json('pg', 'ls-by-osd', String(id))).pg_stats as unknown[]).length > 0, LIMIT_MS, 'the OSD has placement groups');
+    await until(async () => (JSON.parse(await scene.cluster.exec(['ceph', 'pg', 'ls-by-osd', String(id), '-f', 'json'])) as { pg_stats: unknown[] }).pg_stats.length > 0, LIMIT_MS, 'the OSD has placement groups');
     const listed = (await ask(api.base, '/storage/ceph/osd')).body as { id: string }[];
     expect(listed.map((one) => one.id)).toContain(String(id));
   });
