@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { describeFault, findFaultyLine, withoutRule } from './firewall-fault.ts';
 
 const COMMON = { vni: undefined, lines: ['add set inet pvc clients { type ifname; }'] };
-const ADDED = { vni: 7, lines: ['add chain inet pvc in-7', 'add rule inet pvc in-7 counter bogus', 'add element inet pvc in { "vmbr7" : jump in-7 }'] };
-const INSERTED = { vni: 8, lines: ['insert rule inet pvc out-8 index 2 counter bogus too'] };
+const ADDED = { vni: 7, lines: ['add chain inet pvc in-7', 'add rule inet pvc in-7 bogus', 'add element inet pvc in { "vmbr7" : jump in-7 }'] };
+const INSERTED = { vni: 8, lines: ['insert rule inet pvc out-8 index 2 bogus too'] };
 const CHANGES = [COMMON, ADDED, INSERTED];
 
 const at = (line: number | undefined) => findFaultyLine(CHANGES, { line, message: 'syntax error' }, 4);

@@ -31,7 +31,7 @@ export function describeFault({ change, index }: FaultyLine, { message }: Firewa
   const line = change.lines[index] ?? '';
   const rule = NETWORK_RULE.exec(line)?.[1];
   if (rule === undefined) return message;
-  return `${DIRECTION.exec(line)?.[1] ?? ''} rule "${rule.replace(/^counter /u, '').slice(0, RULE_SHOWN_CHARS)}": ${message}`;
+  return `${DIRECTION.exec(line)?.[1] ?? ''} rule "${rule.slice(0, RULE_SHOWN_CHARS)}": ${message}`;
 }
 
 /** The change's lines without the rule of a network that the fault is about; undefined when the line is something else. */

@@ -1,6 +1,5 @@
 import { bridgeName, tapName } from '../../common/domain/network.ts';
 import type { DhcpReservation, ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
-import type { VmInterface } from '../../common/schema/vm.ts';
 import type { FirewallFamily } from '../drivers/firewall.ts';
 
 /** A chain as it shall be. */
@@ -72,25 +71,28 @@ const SERVICES = [
 export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks, digest: Digest): FirewallPart {
   const v4 = prefixes.filter((prefix) => !prefix.includes(':'));
   const v6 = prefixes.filter((prefix) => prefix.includes(':'));
-  const guarded = [
-    ...(devices.length === 0 ? [] : [`iifname @clients oifname { ${devices.map((device) => `"${device}"`).join(', ')} } counter drop`]),
-    ...(v4.length === 0 ? [] : [`iifname @clients ip daddr { ${v4.join(', ')} } counter drop`]),
-    ...(v6.length === 0 ? [] : [`iifname @clients ip6 daddr { ${v6.join(', ')} } counter drop`]),
+  const towardsHosts = [
+    ...(devices.length === 0 ? [] : [`oifname ${oneOf(devices.map((device) => `"${device}"`))} goto hosts`]),
+    ...(v4.length === 0 ? [] : [`ip daddr ${oneOf(v4)} goto hosts`]),
+    ...(v6.length === 0 ? [] : [`ip6 daddr ${oneOf(v6)} goto hosts`]),
   ];
   const translated = upstreamDevice === undefined ? [] : ['ip saddr @nat4', 'ip6 saddr @nat6'].map((from) => `oifname "${upstreamDevice}" ${from} masquerade`);
   const inet = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => marked({ family: 'inet', name, hook, rules }, digest);
+  const bridge = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => marked({ family: 'bridge', name, hook, rules }, digest);
   return {
     vni: undefined,
-    sets: [...INET_SETS, ...BRIDGE_SETS],
+    sets: SETS,
     chains: [
-      inet('forward-hosts', forwardAt(-2), [...REPLIES, ...guarded]),
+      inet('hosts', undefined, [...REPLIES, 'iifname @clients counter drop']),
+      inet('forward-hosts', forwardAt(-2), towardsHosts),
       inet('forward-out', forwardAt(-1), ['iifname vmap @out']),
       inet('forward-in', forwardAt(0), ['oifname vmap @in']),
       inet('services', undefined, [...REPLIES, ...SERVICES, 'counter drop']),
       inet('input', INPUT, ['iifname @clients jump services']),
       inet('postrouting', 'type nat hook postrouting priority 100; policy accept;', translated),
-      marked({ family: 'bridge', name: 'protect', hook: undefined, rules: PORT_RULES }, digest),
-      marked({ family: 'bridge', name: 'prerouting', hook: 'type filter hook prerouting priority 0; policy accept;', rules: ['iifname @ports jump protect'] }, digest),
+      bridge('port-ip4', undefined, ['udp sport 67 udp dport 68 counter drop']),
+      bridge('port-ip6', undefined, ['icmpv6 type nd-router-advert counter drop', 'udp sport 547 udp dport 546 counter drop']),
+      bridge('prerouting', 'type filter hook prerouting priority 0; policy accept;', ['iifname vmap @ports']),
     ],
     elements: [],
   };
@@ -100,39 +102,16 @@ function marked(chain: Omit<DesiredChain, 'mark'>, digest: Digest): DesiredChain
   return { ...chain, mark: digest(JSON.stringify([chain.hook ?? null, chain.rules])) };
 }
 
-const INET_SETS: readonly DesiredSet[] = [
+const SETS: readonly DesiredSet[] = [
   { family: 'inet', name: 'clients', kind: 'set', declaration: 'type ifname;' },
   { family: 'inet', name: 'out', kind: 'map', declaration: 'type ifname : verdict;' },
   { family: 'inet', name: 'in', kind: 'map', declaration: 'type ifname : verdict;' },
   { family: 'inet', name: 'nat4', kind: 'set', declaration: 'type ipv4_addr; flags interval;' },
   { family: 'inet', name: 'nat6', kind: 'set', declaration: 'type ipv6_addr; flags interval;' },
+  { family: 'bridge', name: 'ports', kind: 'map', declaration: 'type ifname : verdict;' },
 ];
 
-const BRIDGE_SETS: readonly DesiredSet[] = [
-  { family: 'bridge', name: 'ports', kind: 'set', declaration: 'type ifname;' },
-  { family: 'bridge', name: 'own-mac', kind: 'set', declaration: 'type ifname . ether_addr;' },
-  { family: 'bridge', name: 'pinned4', kind: 'set', declaration: 'type ifname;' },
-  { family: 'bridge', name: 'own-ip4', kind: 'set', declaration: 'type ifname . ipv4_addr;' },
-  { family: 'bridge', name: 'pinned6', kind: 'set', declaration: 'type ifname;' },
-  { family: 'bridge', name: 'own-ip6', kind: 'set', declaration: 'type ifname . ipv6_addr;' },
-];
-
-/**
- * Frames that a guest may not send: with another's MAC or, where its address is fixed, IP address (0.0.0.0 and :: ask for one, link-local
- * addresses never leave the network), and the answers of a router or a DHCP server.
- */
-const PORT_RULES: readonly string[] = [
-  'iifname . ether saddr != @own-mac counter drop',
-  'ether type arp iifname . arp saddr ether != @own-mac counter drop',
-  'iifname @pinned4 ether type arp arp saddr ip != 0.0.0.0 iifname . arp saddr ip != @own-ip4 counter drop',
-  'iifname @pinned4 ether type ip ip saddr != 0.0.0.0 iifname . ip saddr != @own-ip4 counter drop',
-  'iifname @pinned6 ether type ip6 ip6 saddr != { ::, fe80::/10 } iifname . ip6 saddr != @own-ip6 counter drop',
-  'icmpv6 type nd-router-advert counter drop',
-  'udp sport 67 udp dport 68 counter drop',
-  'udp sport 547 udp dport 546 counter drop',
-];
-
-/** The chains of one network: its rules in order, each counted, after what guards against foreign senders. */
+/** The chains of one network: its rules in order, after what guards against foreign senders. */
 export function desiredNetwork(network: ManagedNetwork, acl: NetworkAcl | undefined, digest: Digest): FirewallPart {
   const { vni, ip4, ip6, nat, antiSpoofing } = network;
   const bridge = bridgeName(vni);
@@ -141,7 +120,7 @@ export function desiredNetwork(network: ManagedNetwork, acl: NetworkAcl | undefi
     ...(ip6 === null ? ['meta nfproto ipv6 counter drop'] : [`ip6 saddr != ${ip6.network} counter drop`]),
   ];
   const chain = (direction: 'in' | 'out', first: readonly string[]): DesiredChain =>
-    marked({ family: 'inet', name: chainName(direction, vni), hook: undefined, rules: [...first, ...(acl?.[direction] ?? []).map(({ rule }) => `counter ${rule}`)] }, digest);
+    marked({ family: 'inet', name: chainName(direction, vni), hook: undefined, rules: [...first, ...(acl?.[direction] ?? []).map(({ rule }) => rule)] }, digest);
   const inet = (set: string, text: string): DesiredElement => ({ family: 'inet', set, text });
   return {
     vni,
@@ -161,18 +140,44 @@ function chainName(direction: 'in' | 'out', vni: number): string {
   return `${direction}-${vni}`;
 }
 
-/** A guest's port in a network with anti-spoofing; `reservation` is that of its MAC address. */
-export function desiredPort({ mac }: VmInterface, network: ManagedNetwork, reservation: DhcpReservation | undefined): DesiredElement[] {
-  if (!network.antiSpoofing) return [];
-  const tap = tapName(mac);
-  const bridge = (set: string, text: string): DesiredElement => ({ family: 'bridge', set, text });
+/** A guest's interface in a managed network; `reservation` is that of its MAC address. */
+export interface GuestPort {
+  readonly mac: string;
+  readonly network: ManagedNetwork;
+  readonly reservation: DhcpReservation | undefined;
+}
+
+/** What guards the ports of guests in networks with anti-spoofing: a chain for each, named after its device, so that a frame costs one look into a map. */
+export function desiredPorts(ports: readonly GuestPort[], digest: Digest): FirewallPart {
+  const guarded = ports.filter(({ network }) => network.antiSpoofing);
+  return {
+    vni: undefined,
+    sets: [],
+    chains: guarded.map((port) => marked({ family: 'bridge', name: tapName(port.mac), hook: undefined, rules: portRules(port) }, digest)),
+    elements: guarded.map(({ mac }) => ({ family: 'bridge', set: 'ports', text: `"${tapName(mac)}" : jump ${tapName(mac)}` })),
+  };
+}
+
+/**
+ * Frames that a guest may not send: with another's MAC or, where its address is fixed, IP address (0.0.0.0 and :: ask for one, link-local
+ * addresses never leave the network), and the answers of a router or a DHCP server. What most frames are comes first.
+ */
+function portRules({ mac, network, reservation }: GuestPort): string[] {
   const ip4 = reservation?.ip4 ?? null;
   // Where DHCP is for IPv4 alone, guests make their own IPv6 addresses.
   const ip6 = network.ip4?.dhcp == null ? (reservation?.ip6 ?? null) : null;
   return [
-    bridge('ports', `"${tap}"`),
-    bridge('own-mac', `"${tap}" . ${mac}`),
-    ...(ip4 === null ? [] : [bridge('pinned4', `"${tap}"`), bridge('own-ip4', `"${tap}" . ${ip4}`)]),
-    ...(ip6 === null ? [] : [bridge('pinned6', `"${tap}"`), bridge('own-ip6', `"${tap}" . ${ip6}`)]),
+    `ether saddr != ${mac} counter drop`,
+    ...(ip4 === null ? [] : [`ip saddr != ${ip4} ip saddr != 0.0.0.0 counter drop`]),
+    'ether type ip goto port-ip4',
+    `arp saddr ether != ${mac} counter drop`,
+    ...(ip4 === null ? [] : [`arp saddr ip != ${ip4} arp saddr ip != 0.0.0.0 counter drop`]),
+    ...(ip6 === null ? [] : [`ip6 saddr != { ::, fe80::/10, ${ip6} } counter drop`]),
+    'ether type ip6 goto port-ip6',
   ];
+}
+
+/** One value is compared, more are looked up, which is slower. */
+function oneOf(values: readonly string[]): string {
+  return values.length === 1 ? values.join('') : `{ ${values.join(', ')} }`;
 }

@@ -10,7 +10,7 @@ import type { Kind, Versioned } from '../../common/schema/resources.ts';
 import type { VmInterface } from '../../common/schema/vm.ts';
 import { textDigest } from '../drivers/text-digest.ts';
 import type { Firewall, ObservedFirewall } from '../drivers/firewall.ts';
-import { desiredBase, desiredNetwork, desiredPort, type DesiredElement, type FirewallPart, type HostNetworks } from '../plans/firewall.ts';
+import { desiredBase, desiredNetwork, desiredPorts, type FirewallPart, type GuestPort, type HostNetworks } from '../plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES, type FirewallChange } from '../plans/firewall-diff.ts';
 import { describeFault, findFaultyLine, withoutRule } from '../plans/firewall-fault.ts';
 import type { FirewallState } from './network-status.ts';
@@ -156,16 +156,16 @@ export class FirewallReconciler implements Reconciler {
   }
 
   #portsPart(): FirewallPart {
-    const elements: DesiredElement[] = [];
+    const ports: GuestPort[] = [];
     const reservations = new Map<number, ReadonlyMap<string, DhcpReservation>>();
-    for (const nic of [...this.#guests.values()].flat()) {
-      const network = this.#deps.mirror.get('network', String(nic.vni))?.doc;
+    for (const { mac, vni } of [...this.#guests.values()].flat()) {
+      const network = this.#deps.mirror.get('network', String(vni))?.doc;
       if (network?.type !== 'managed') continue;
-      const known = reservations.get(nic.vni) ?? this.#reservations(nic.vni);
-      reservations.set(nic.vni, known);
-      elements.push(...desiredPort(nic, network, known.get(nic.mac)));
+      const known = reservations.get(vni) ?? this.#reservations(vni);
+      reservations.set(vni, known);
+      ports.push({ mac, network, reservation: known.get(mac) });
     }
-    return { vni: undefined, sets: [], chains: [], elements };
+    return desiredPorts(ports, textDigest);
   }
 
   #reservations(vni: number): ReadonlyMap<string, DhcpReservation> {

@@ -8,7 +8,7 @@ import { silentLogger } from '../../common/log.ts';
 import type { NetworkAcl } from '../../common/schema/network.ts';
 import { NftFirewall } from '../../node-daemon/drivers/nft-firewall.ts';
 import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
-import { desiredBase, desiredNetwork, desiredPort, type FirewallPart } from '../../node-daemon/plans/firewall.ts';
+import { desiredBase, desiredNetwork, desiredPorts, type FirewallPart } from '../../node-daemon/plans/firewall.ts';
 import { diffFirewall, RESET, TABLES } from '../../node-daemon/plans/firewall-diff.ts';
 import { aManagedNetwork } from '../support/builders.ts';
 import { startNetworkNamespace, type NetworkNamespace } from '../support/network-namespace.ts';
@@ -104,7 +104,7 @@ function parts(ownRules: number): FirewallPart[] {
     const list = Array.from({ length: vni <= GUESTS.length ? ownRules : RULES }, (_, at) => ({ description: `rule-${at}`, rule: `tcp dport ${20_000 + at} drop` }));
     return { vni, in: list, out: list };
   };
-  const ports = GUESTS.flatMap(({ mac, vni }) => networks.filter((network) => network.vni === vni).flatMap((network) => desiredPort({ mac, vni }, network, { mac, ip4: `10.0.${vni}.2`, ip6: null, hostname: null })));
+  const ports = GUESTS.flatMap(({ mac, vni }) => networks.filter((network) => network.vni === vni).map((network) => ({ mac, network, reservation: { mac, ip4: `10.0.${vni}.2`, ip6: null, hostname: null } })));
   const base = desiredBase({ prefixes: ['10.77.0.0/24'], devices: ['eth0'], upstreamDevice: undefined }, textDigest);
-  return [base, { vni: undefined, sets: [], chains: [], elements: ports }, ...networks.map((network) => desiredNetwork(network, acl(network.vni), textDigest))];
+  return [base, desiredPorts(ports, textDigest), ...networks.map((network) => desiredNetwork(network, acl(network.vni), textDigest))];
 }

@@ -3,7 +3,7 @@ import { delay, systemClock } from '../../common/clock.ts';
 import type { ManagedNetwork, NetworkAcl } from '../../common/schema/network.ts';
 import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
 import type { Firewall, ObservedFirewall } from '../../node-daemon/drivers/firewall.ts';
-import { desiredBase, desiredNetwork, desiredPort, type FirewallPart } from '../../node-daemon/plans/firewall.ts';
+import { desiredBase, desiredNetwork, desiredPorts, type FirewallPart } from '../../node-daemon/plans/firewall.ts';
 import { diffFirewall, inForceAfter, RESET, TABLES } from '../../node-daemon/plans/firewall-diff.ts';
 import { until } from '../support/until.ts';
 
@@ -74,13 +74,8 @@ export function firewallContract(name: string, makeFixture: () => Promise<Firewa
     });
 
     const base = desiredBase({ prefixes: ['10.77.0.0/24', 'fd00:77::/64'], devices: ['eth1'], upstreamDevice: 'eth0' }, textDigest);
-    const guest = { mac: '52:54:00:aa:bb:01', vni: 1_001 };
-    const ports: FirewallPart = {
-      vni: undefined,
-      sets: [],
-      chains: [],
-      elements: desiredPort(guest, aNetwork(), { mac: guest.mac, ip4: '10.5.0.9', ip6: '2001:db8:5::9', hostname: null }),
-    };
+    const mac = '52:54:00:aa:bb:01';
+    const ports = desiredPorts([{ mac, network: aNetwork(), reservation: { mac, ip4: '10.5.0.9', ip6: '2001:db8:5::9', hostname: null } }], textDigest);
     const apply = async (parts: readonly FirewallPart[]): Promise<void> => {
       const changes = diffFirewall(parts, await fixture.firewall.list());
       expect(await fixture.firewall.apply([...TABLES, ...changes.flatMap(({ lines }) => lines)].join('\n'))).toBeUndefined();

@@ -70,7 +70,7 @@ export function firewallFaults(record: SimulationRecord, host: SimulatedHost, { 
   return (['in', 'out'] as const).flatMap((direction) => {
     const senders = direction === 'out' && antiSpoofing ? 2 : 0;
     const inForce = host.firewall.rulesOf('inet', `${direction}-${vni}`)?.slice(senders).join('; ');
-    const wanted = (acl?.[direction] ?? []).filter(({ rule }) => !rule.includes(REFUSED)).map(({ rule }) => `counter ${rule}`).join('; ');
+    const wanted = (acl?.[direction] ?? []).flatMap(({ rule }) => (rule.includes(REFUSED) ? [] : [rule])).join('; ');
     return inForce === wanted ? [] : [`the rules ${direction} of network ${vni} are ${inForce ?? 'missing'} and not ${wanted}`];
   });
 }
