@@ -97,6 +97,7 @@ export const VM = {
     path: '/vm',
     values: z.strictObject({
       xml: text,
+      create_volumes: names.optional(),
       node: node.optional(),
       selector: selector.optional(),
       limit: names.optional(),
@@ -110,7 +111,7 @@ export const VM = {
     reply: message,
   }),
   createFromTemplate: operation({ method: 'POST', path: '/vm/:vm', values: z.strictObject({ vm, vm_template: name, description: text.optional() }), reply: message }),
-  modify: operation({ method: 'PUT', path: '/vm/:vm', values: z.strictObject({ vm, xml: text, restart: flag }), reply: message }),
+  modify: operation({ method: 'PUT', path: '/vm/:vm', values: z.strictObject({ vm, xml: text, create_volumes: names.optional(), restart: flag }), reply: message }),
   remove: operation({ method: 'DELETE', path: '/vm/:vm', slow: true, values: z.strictObject({ vm, delete_disks: flag }), reply: message }),
   state: operation({ method: 'GET', path: '/vm/:vm/state', values: z.strictObject({ vm }), reply: vmStateView }),
   setState: operation({

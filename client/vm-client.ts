@@ -32,7 +32,8 @@ export class VmClient extends ServiceClient {
   }
 
   /**
-   * Makes a VM of a libvirt domain definition (at most 100,000 bytes), which is off then. Its networks must be there.
+   * Makes a VM of a libvirt domain definition (at most 100,000 bytes), which is off then. Its networks must be there, and its volumes too:
+   * those that are not are created with the sizes in `create_volumes`, `20G` for each of them, or `vda:20G` for that of one disk.
    * A node is chosen when none is named. `migration_max_downtime` in milliseconds. 510: the definition is refused, or name or UUID are taken.
    */
   define(xml: string, settings: Given<typeof VM.define, 'xml'> = {}, options?: CallOptions): Done {
@@ -44,8 +45,8 @@ export class VmClient extends ServiceClient {
     return this.connection.call(VM.createFromTemplate, { ...settings, vm }, options);
   }
 
-  /** Replaces the definition, which a running VM takes over with its next start, or at once with `restart`. */
-  modify(vm: string, xml: string, how: { restart?: boolean | undefined } = {}, options?: CallOptions): Done {
+  /** Replaces the definition, which a running VM takes over with its next start, or at once with `restart`; `create_volumes` as in define(). */
+  modify(vm: string, xml: string, how: Given<typeof VM.modify, 'vm' | 'xml'> = {}, options?: CallOptions): Done {
     return this.connection.call(VM.modify, { ...how, vm, xml }, options);
   }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseReplication } from '../../common/domain/pool-replication.ts';
 import { parseStorageSize } from '../../common/domain/storage-size.ts';
+import type { VolumeSize } from '../../common/domain/volume-creation.ts';
 import { isAppError } from '../../common/errors.ts';
 import type { Replication } from '../../common/schema/pool.ts';
 import { freeText } from './values.ts';
@@ -23,6 +24,12 @@ function readBy<T>(read: (text: string) => T): z.ZodType<T, string> {
 
 /** A size in bytes. */
 export const storageSize: z.ZodType<number, string> = readBy(parseStorageSize);
+
+/** A size in bytes, of every missing volume or, behind a disk's name and a colon, of that disk's. */
+export const missingVolumeSize: z.ZodType<VolumeSize, string> = readBy((text) => {
+  const [, dev, size] = /^(?:([A-Za-z][A-Za-z0-9]{0,15}):)?(.*)$/u.exec(text) ?? [];
+  return { dev: dev ?? null, sizeBytes: parseStorageSize(size ?? '') };
+});
 
 /** `copies=N,mincopies=M`. */
 export const poolReplication: z.ZodType<Replication, string> = readBy(parseReplication);

@@ -7,7 +7,8 @@ import type { Versioned } from '../../common/schema/resources.ts';
 import { selector, XML_MAX_BYTES, type VmSpec } from '../../common/schema/vm.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { ApiMirror } from '../cluster.ts';
-import { freeText, optionalText, text } from '../params/values.ts';
+import { missingVolumeSize } from '../params/storage.ts';
+import { freeText, list, optionalText, text } from '../params/values.ts';
 import type { VmCache } from '../present/vm-cache.ts';
 import type { VmDisks } from '../vm-disks.ts';
 
@@ -28,6 +29,10 @@ export const NAME_MAX_CHARS = 255;
 export const VM_VALUES = {
   vm: text(freeText(NAME_MAX_CHARS), 'Name or UUID of the VM, exactly.'),
   xml: text(z.string(), `Libvirt domain definition, at most ${XML_MAX_BYTES} bytes.`),
+  create_volumes: list(
+    missingVolumeSize,
+    'Sizes of volumes that are created where the definition names them and they do not exist: a size, such as 20G, for each; vda:20G for that of one disk, which goes before it.',
+  ),
   node: optionalText(freeText(NAME_MAX_CHARS), 'Node to use; one is chosen when it is missing, unknown, or cannot take the VM.'),
   selector: optionalText(
     z.union([selector, z.enum(['none', 'None']).transform(() => undefined)]),

@@ -3,6 +3,7 @@ import { isOwned, shownNode, shownVmState } from '../../common/domain/vm-state.t
 import { AppError } from '../../common/errors.ts';
 import { nodeName } from '../../common/ids.ts';
 import { tag, type Tag, type VmSpec } from '../../common/schema/vm.ts';
+import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
 import { vmView } from '../../common/view/vm.ts';
 import { fuzzyLimit, type NameMatcher } from '../params/fuzzy.ts';
 import { flag, freeText, list, optionalInteger, optionalText, text } from '../params/values.ts';
@@ -87,9 +88,10 @@ function defineRoute(deps: VmRouteDeps): Route {
     method: 'POST',
     path: '/vm',
     summary: 'Define a VM',
-    description: 'The VM is off afterwards. Its disks and networks must be there already.',
+    description: 'The VM is off afterwards. Its networks must be there already, and its volumes too, unless their sizes are given.',
     values: z.object({
       xml: VM_VALUES.xml,
+      create_volumes: VM_VALUES.create_volumes,
       node: VM_VALUES.node,
       selector: VM_VALUES.selector,
       limit: list(nodeName, 'Nodes that it may run on; any when missing.'),
@@ -103,8 +105,7 @@ function defineRoute(deps: VmRouteDeps): Route {
     valueAliases: { node_limit: 'limit', node_selector: 'selector', node_autostart: 'autostart' },
     reply: { code: 200, schema: messageReply },
     handle: async (values) => {
-      await deps.disks.confirm(values.xml);
-      const spec = await deps.vms.define({
+      const definition = {
         xml: values.xml,
         node: values.node,
         selector: values.selector,
@@ -114,10 +115,17 @@ function defineRoute(deps: VmRouteDeps): Route {
         migrationMaxDowntimeMs: values.migration_max_downtime,
         profile: values.profile,
         tags: tagsOf(values.user_tags, values.protected_tags),
+      };
+      return deps.disks.provide(values.xml, values.create_volumes, async (created) => {
+        const spec = await deps.vms.define(definition);
+        return done(`VM ${spec.name} is defined with UUID ${spec.uuid} on node ${spec.node}${createdText(created)}`);
       });
-      return done(`VM ${spec.name} is defined with UUID ${spec.uuid} on node ${spec.node}`);
     },
   });
+}
+
+function createdText(created: readonly VolumeRef[]): string {
+  return created.length === 0 ? '' : `; created for it: ${created.map(volumeText).join(', ')}`;
 }
 
 /** `none` is the existing command line's word for no rule of its own. */
@@ -157,13 +165,15 @@ function elementRoutes(deps: VmRouteDeps): Route[] {
       method: 'PUT',
       path: '/vm/:vm',
       summary: "Replace a VM's definition",
-      values: z.object({ vm: VM_VALUES.vm, xml: VM_VALUES.xml, restart: flag('Restart the VM, if it runs, with the new definition.') }),
+      values: z.object({ vm: VM_VALUES.vm, xml: VM_VALUES.xml, create_volumes: VM_VALUES.create_volumes, restart: flag('Restart the VM, if it runs, with the new definition.') }),
       reply: { code: 200, schema: messageReply },
       handle: async (values) => {
         const { uuid } = vmOf(deps, values.vm);
-        await deps.disks.confirm(values.xml);
-        const spec = await deps.vms.modify(uuid, { xml: values.xml, restart: values.restart });
-        return done(`VM ${spec.name} has the new definition${values.restart ? ' and is restarted if it runs' : ', which it runs with from its next start'}`);
+        return deps.disks.provide(values.xml, values.create_volumes, async (created) => {
+          const spec = await deps.vms.modify(uuid, { xml: values.xml, restart: values.restart });
+          const when = values.restart ? ' and is restarted if it runs' : ', which it runs with from its next start';
+          return done(`VM ${spec.name} has the new definition${when}${createdText(created)}`);
+        });
       },
     }),
     route({
