@@ -21,7 +21,7 @@ export function commonOptions(verb: Verb): CommanderOption[] {
     ...(shows ? [new CommanderOption('--columns <names>', `what to print: ${verb.columns.join(', ')}; or all`)] : []),
     ...(lists ? [new CommanderOption('--sort <names>', 'by these columns, joined by commas; a minus before one turns it round')] : []),
     ...(lists ? [new CommanderOption('--filter <test>', 'only rows with COLUMN=VALUE; also !=, ~ and !~ (regular expression), <, >; may be repeated').argParser(collected)] : []),
-    ...(shows ? [new CommanderOption('-w, --watch [seconds]', `look again and again, every ${WATCH_S} s unless told otherwise`)] : []),
+    ...(verb.watches ? [new CommanderOption('-w, --watch [seconds]', `look again and again, every ${WATCH_S} s unless told otherwise`)] : []),
     ...(verb.isDestructive ? [new CommanderOption('-y, --yes', 'do not ask')] : []),
     ...(verb.waits ? [new CommanderOption('--no-wait', 'do not wait until it is done'), new CommanderOption('--wait-limit <seconds>', `longest wait; ${WAIT_LIMIT_S} when missing`)] : []),
   ];

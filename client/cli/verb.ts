@@ -24,6 +24,8 @@ export interface Verb {
   readonly columns: readonly string[];
   /** Asks first, and has `--yes`. */
   readonly isDestructive: boolean;
+  /** Can look again and again, and has `--watch`. */
+  readonly watches: boolean;
   /** Waits for its end, and has `--no-wait`. */
   readonly waits: boolean;
   run(context: Context, raw: Readonly<Record<string, Raw>>): Promise<void>;
@@ -61,7 +63,7 @@ type Given<A extends object, O extends object> = A & O;
 export function listVerb<Row, A extends object = object, O extends object = object>(
   spec: Spec<A, O> & { columns: readonly Column<Row>[]; rows(context: Context, given: Given<A, O>): Promise<readonly Row[]> },
 ): Verb {
-  return verb(spec, { prints: 'list', columns: spec.columns }, (context, given) => context.printList(spec.columns, () => spec.rows(context, given)));
+  return verb(spec, { prints: 'list', watches: true, columns: spec.columns }, (context, given) => context.printList(spec.columns, () => spec.rows(context, given)));
 }
 
 /** Prints one element, its fields and then its lists. */
@@ -69,12 +71,12 @@ export function itemVerb<Item, A extends object = object, O extends object = obj
   spec: Spec<A, O> & { fields: readonly Column<Item>[]; sections?: readonly Section<Item>[]; item(context: Context, given: Given<A, O>): Promise<Item> },
 ): Verb {
   const parts = { fields: spec.fields, sections: spec.sections ?? [] };
-  return verb(spec, { prints: 'item', columns: spec.fields }, (context, given) => context.printItem(parts, () => spec.item(context, given)));
+  return verb(spec, { prints: 'item', watches: true, columns: spec.fields }, (context, given) => context.printItem(parts, () => spec.item(context, given)));
 }
 
 /** Writes what it likes to standard output. */
-export function textVerb<A extends object = object, O extends object = object>(spec: Spec<A, O> & { run(context: Context, given: Given<A, O>): Promise<void> }): Verb {
-  return verb(spec, { prints: 'text' }, (context, given) => spec.run(context, given));
+export function textVerb<A extends object = object, O extends object = object>(spec: Spec<A, O> & { watches?: true; run(context: Context, given: Given<A, O>): Promise<void> }): Verb {
+  return verb(spec, { prints: 'text', watches: spec.watches === true }, (context, given) => spec.run(context, given));
 }
 
 /** What a command did, as it is printed. */
@@ -97,6 +99,7 @@ interface Kind {
   prints: Verb['prints'];
   columns?: readonly { name: string }[];
   isDestructive?: boolean;
+  watches?: boolean;
   waits?: boolean;
 }
 
@@ -111,6 +114,7 @@ function verb<A extends object, O extends object>(spec: Spec<A, O>, kind: Kind, 
     prints: kind.prints,
     columns: (kind.columns ?? []).map((one) => one.name),
     isDestructive: kind.isDestructive ?? false,
+    watches: kind.watches ?? false,
     waits: kind.waits ?? false,
     run: async (context, raw) => {
       const readers = { ...spec.arguments, ...spec.options };
