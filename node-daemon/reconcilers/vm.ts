@@ -10,6 +10,7 @@ import type { VmOperations } from '../../common/operations/vm.ts';
 import type { Outcome } from '../../common/reconcile/reconciler.ts';
 import { pathOf, type Kind } from '../../common/schema/resources.ts';
 import type { GrowthRequest } from '../../common/schema/vm.ts';
+import type { VmSpec } from '../../common/schema/vm.ts';
 import type { MigrationProgressDoc, VmStatus } from '../../common/schema/vm-status.ts';
 import type { Store } from '../../common/store/store.ts';
 import type { Hypervisor } from '../drivers/hypervisor.ts';
@@ -52,6 +53,8 @@ export class VmReconciler {
   readonly #buttonPressedMs = new Map<VmId, number>();
   /** Domains that this host has or had lately; their VMs concern this node whatever the documents say. */
   readonly #local = new Set<string>();
+  /** What a VM's guest is started from; made once for each document. */
+  readonly #definitions = new WeakMap<VmSpec, string>();
 
   constructor(deps: VmReconcilerDeps) {
     this.#deps = deps;
@@ -147,8 +150,11 @@ export class VmReconciler {
   async #execute(uuid: VmId, view: VmView, step: Exclude<VmStep, { kind: 'settled' | 'recheck' | 'locate-on-target' | 'abort-migration' }>): Promise<void> {
     const { hypervisor, operations } = this.#deps;
     switch (step.kind) {
-      case 'write-status':
-        return this.#writeStatus(uuid, view, step.status);
+      case 'write-status': {
+        const written = this.#writeStatus(uuid, view, step.status);
+        if (view.domain === undefined && step.status.owner === view.me) this.#prepare(view.spec?.doc);
+        return written;
+      }
       case 'remove-status':
         return this.#removeStatus(uuid, view);
       case 'create':
@@ -187,15 +193,34 @@ export class VmReconciler {
     await this.#deps.mirror.waitFor('vm-status', uuid, 'gone', { timeoutMs: MIRROR_WAIT_MS });
   }
 
+  /** A claim is followed by the start, and reading XML takes milliseconds: it is read while the store writes. */
+  #prepare(spec: VmSpec | undefined): void {
+    try {
+      if (spec !== undefined) this.#definition(spec);
+    } catch (error) {
+      this.#deps.log.debug({ vm: spec?.uuid, error: describeError(error) }, 'the start will tell what is wrong with the definition');
+    }
+  }
+
+  /** The definition with its console's log. */
+  #definition(spec: VmSpec): string {
+    const held = this.#definitions.get(spec);
+    if (held !== undefined) return held;
+    const made = withConsoleLog(spec.xml, `${this.#deps.consoleDirectory}/${spec.uuid}.log`);
+    this.#definitions.set(spec, made);
+    return made;
+  }
+
   /** A refusal by libvirt, a network that does not come up, or disks that are not ready, is the VM's failure; a libvirt that does not answer is tried again. */
   async #create(uuid: VmId, view: VmView): Promise<void> {
-    const { hypervisor, consoleDirectory } = this.#deps;
+    const { hypervisor } = this.#deps;
     const { spec, status } = view;
     if (spec === undefined || status === undefined) return;
     try {
       const mtus = await this.#deps.networks.here(spec.doc.interfaces);
-      const xml = spec.doc.interfaces.length === 0 ? spec.doc.xml : withClusterInterfaces(spec.doc.xml, mtus);
-      await hypervisor.create(uuid, withConsoleLog(await this.#deps.disks.ready(xml), `${consoleDirectory}/${uuid}.log`));
+      const logged = this.#definition(spec.doc);
+      const xml = spec.doc.interfaces.length === 0 ? logged : withClusterInterfaces(logged, mtus);
+      await hypervisor.create(uuid, await this.#deps.disks.ready(xml));
     } catch (error) {
       if (!isAppError(error, 'component', 'invalid', 'state')) throw error;
       this.#deps.log.warn({ vm: uuid, error: describeError(error) }, 'the guest could not be started');
