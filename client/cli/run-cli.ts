@@ -6,6 +6,25 @@ import type { Terminal } from './terminal.ts';
 
 /** Runs one command line. @returns the exit code; whatever goes wrong is told on standard error, in one line. */
 export async function runCli(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  return words[0] === COMPLETE ? printCandidates(words.slice(1), terminal) : runCommand(words, terminal);
+}
+
+/** What the scripts of shells ask; not for people. */
+const COMPLETE = 'complete';
+
+/** A line for each candidate, its description behind a tab. @returns 1, and nothing else, when they cannot be found out. */
+async function printCandidates(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  try {
+    const { clusterNames, complete } = await import('./complete.ts');
+    const found = await complete(words, clusterNames(terminal, words));
+    terminal.stdout.write(found.map(({ word, about }) => (about === '' ? `${word}\n` : `${word}\t${about}\n`)).join(''));
+    return EXIT.done;
+  } catch (error) {
+    return exitCodeOf(toClientError(error));
+  }
+}
+
+async function runCommand(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
   let found: Found | undefined;
   try {
     const used = usedNouns(words);
