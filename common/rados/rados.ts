@@ -10,6 +10,8 @@ import { Rbd } from './rbd.ts';
 
 const CONNECT_LIMIT_MS = 10_000;
 const OPERATION_LIMIT_MS = 30_000;
+/** Ceph itself needs as long to see that an OSD is gone. */
+const NOTICE_MAX_MS = 2_000;
 
 export interface RadosOptions {
   /** ceph.conf. Without one the monitors have to stand in `options`, as `mon_host`. */
@@ -143,6 +145,8 @@ function toProcessOptions(options: RadosOptions) {
   const { client = 'client.admin', configFile, keyringFile, connectTimeoutMs = CONNECT_LIMIT_MS, operationTimeoutMs = OPERATION_LIMIT_MS } = options;
   if (!/^client\../u.test(client)) throw new AppError('invalid', "a client's name begins with client.", { client });
   const settings: [string, string][] = [
+    ['objecter_tick_interval', String(noticeMs(operationTimeoutMs) / 1000)],
+    ['objecter_timeout', String(noticeMs(operationTimeoutMs) / 1000)],
     ...Object.entries(options.options ?? {}),
     ...(keyringFile === undefined ? [] : [['keyring', keyringFile] satisfies [string, string]]),
     // Without these a cluster that is away blocks for ever.
@@ -152,6 +156,14 @@ function toProcessOptions(options: RadosOptions) {
   ];
   const { clock = systemClock, log = silentLogger } = options;
   return { clock, log, client, configFile, settings, connectTimeoutMs, operationTimeoutMs };
+}
+
+/**
+ * After how long without an answer of an OSD the library asks the monitors whether it is still there, which it finds out by looking as often:
+ * nothing else tells it that a process is gone. By itself it takes 10 to 15 s, and operations with a shorter limit never found out.
+ */
+function noticeMs(operationTimeoutMs: number): number {
+  return Math.min(NOTICE_MAX_MS, operationTimeoutMs / 4);
 }
 
 /** Ceph takes whole seconds. */
