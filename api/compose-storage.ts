@@ -30,9 +30,10 @@ export interface Storage {
 
 /** The storage of the cluster. Nobody waits for Ceph before something is wanted of it. */
 export function composeStorage({ config, clock, log }: { config: ApiConfig; clock: Clock; log: Logger }): Storage {
-  const { enable_storage, ceph: access } = config.pvc;
+  const { enable_storage, ceph } = config.pvc;
+  const { operation_timeout_s, ...access } = ceph;
   if (!enable_storage) return { cluster: NO_STORAGE, disksOfVms: () => NO_VM_DISKS, watch: undefined, start: () => undefined, stop: async () => undefined };
-  const link = new LazyLink({ access, clock, log });
+  const link = new LazyLink({ access, operationTimeoutMs: operation_timeout_s * 1_000, clock, log });
   const cluster = cephCluster({ link, access, run, clock });
   const watch = new StorageWatch({ cluster, clock, log });
   return {

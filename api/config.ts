@@ -40,6 +40,12 @@ const ssl = z
     }
   });
 
+/** How the API reaches Ceph. */
+const ceph = cephAccess.extend({
+  /** What a call waits for an OSD or a monitor that does not answer; one that takes over from another that died answers earlier. Whole seconds: Ceph knows no others. */
+  operation_timeout_s: z.int().min(1).max(300).default(15),
+});
+
 /** The whole of pvc-api.yaml, with the manual's keys and a few of our own that have defaults. */
 export const apiConfig = z.strictObject({
   pvc: z.strictObject({
@@ -57,7 +63,7 @@ export const apiConfig = z.strictObject({
       .prefault({}),
     /** false: a cluster without Ceph. */
     enable_storage: z.boolean().default(false),
-    ceph: cephAccess.prefault({}),
+    ceph: ceph.prefault({}),
     api: z.strictObject({
       listen_address: ipAddress,
       listen_port: port.default(7370),

@@ -7,21 +7,22 @@ import type { CephLink } from './ceph-commands.ts';
 
 /** Monitors that are there answer in milliseconds, or within an election. */
 const CONNECT_LIMIT_MS = 5_000;
-/** An OSD that does not answer costs a call as much; one that takes over from another that died answers earlier. */
-const OPERATION_LIMIT_MS = 15_000;
 /** The next primary waits for the end of this process. */
 const CLOSE_LIMIT_MS = 1_000;
 
 /** Connects with the first call, and with the next one when that failed: the API starts, and goes on, without Ceph. */
 export class LazyLink implements CephLink {
   readonly #access: CephAccess;
+  readonly #operationTimeoutMs: number;
   readonly #clock: Clock;
   readonly #log: Logger;
   #connecting: Promise<Rados> | undefined;
   #isUnreachable = false;
 
-  constructor(deps: { access: CephAccess; clock: Clock; log: Logger }) {
+  /** @param deps.operationTimeoutMs what an OSD or a monitor that does not answer costs a call; whole seconds. */
+  constructor(deps: { access: CephAccess; operationTimeoutMs: number; clock: Clock; log: Logger }) {
     this.#access = deps.access;
+    this.#operationTimeoutMs = deps.operationTimeoutMs;
     this.#clock = deps.clock;
     this.#log = deps.log;
   }
@@ -45,7 +46,7 @@ export class LazyLink implements CephLink {
 
   async #connect(): Promise<Rados> {
     const { client, config_file: configFile, keyring_file: keyringFile } = this.#access;
-    const options = { client, configFile, keyringFile, connectTimeoutMs: CONNECT_LIMIT_MS, operationTimeoutMs: OPERATION_LIMIT_MS };
+    const options = { client, configFile, keyringFile, connectTimeoutMs: CONNECT_LIMIT_MS, operationTimeoutMs: this.#operationTimeoutMs };
     try {
       const rados = await Rados.connect({ ...options, clock: this.#clock, log: this.#log });
       this.#isUnreachable = false;

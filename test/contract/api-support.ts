@@ -29,7 +29,7 @@ export interface TestApiOptions {
   tokens?: { description: string; token: string }[];
   ssl?: { cert_file: string; key_file: string };
   /** A Ceph to have storage in. */
-  ceph?: { config_file: string; client: string; keyring_file: string };
+  ceph?: { config_file: string; client: string; keyring_file: string; operation_timeout_s?: number };
 }
 
 /** The API as main composes it, on the memory store, on a loopback port of its own. */

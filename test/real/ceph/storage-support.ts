@@ -19,10 +19,11 @@ export interface StorageScene {
   stop(): Promise<void>;
 }
 
-export async function startScene(options: CephClusterOptions & { log?: Logger }): Promise<StorageScene> {
+export async function startScene(options: CephClusterOptions & { log?: Logger; operationTimeoutS?: number }): Promise<StorageScene> {
   const ceph = await startCephCluster(options);
   try {
-    const access = { config_file: ceph.configFile, client: 'client.pvc', keyring_file: await ownKeyring(ceph) };
+    const limit = options.operationTimeoutS === undefined ? {} : { operation_timeout_s: options.operationTimeoutS };
+    const access = { config_file: ceph.configFile, client: 'client.pvc', keyring_file: await ownKeyring(ceph), ...limit };
     const api = await startApi({ zookeeper: aZooKeeper(), ceph: access, ...(options.log === undefined ? {} : { log: options.log }) });
     return sceneOf(ceph, api);
   } catch (error) {
