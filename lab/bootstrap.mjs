@@ -230,7 +230,13 @@ function installNpmPackages() {
 function build() {
   say('building');
   mkdirSync(path.join(ROOT, 'dist'), { recursive: true });
-  if (run(process.execPath, [path.join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']) !== 0) giveUp('The build failed: see above.');
+  const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+  const steps = [
+    [tsc, '-p', 'tsconfig.build.json'],
+    [tsc, '-p', 'tsconfig.client.json'],
+    [path.join(ROOT, 'client/make-package.mjs'), path.join(ROOT, 'dist/client-package')],
+  ];
+  for (const step of steps) if (run(process.execPath, step) !== 0) giveUp('The build failed: see above.');
 }
 
 async function main() {

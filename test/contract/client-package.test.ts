@@ -20,7 +20,7 @@ beforeAll(async () => {
   const [built, packed] = [join(folder, 'built'), join(folder, 'packed')];
   project = join(folder, 'project');
   for (const one of [packed, project]) mkdirSync(one);
-  run(ROOT, process.execPath, TSC, '-p', 'tsconfig.client.json', '--outDir', built);
+  run(ROOT, process.execPath, TSC, '-p', 'tsconfig.client.json', '--outDir', built, '--incremental', 'false', '--tsBuildInfoFile', 'null');
   run(ROOT, process.execPath, 'client/make-package.mjs', built);
   for (const from of [built, join(ROOT, 'node_modules/zod')]) run(from, 'npm', 'pack', '--ignore-scripts', '--pack-destination', packed);
   writeFileSync(join(project, 'package.json'), '{"name":"empty","private":true}');
