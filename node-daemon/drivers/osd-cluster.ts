@@ -46,6 +46,10 @@ export interface OsdCluster {
   register(osd: { uuid: OsdUuid; secret: string }, signal: AbortSignal): Promise<OsdId>;
   /** Puts it into CRUSH's tree, below a host of this name. */
   place(id: OsdId, place: OsdPlace, signal: AbortSignal): Promise<void>;
+  /** Whether CRUSH's tree has a host of this name where `place` puts one, with nothing in it. One that somebody has put elsewhere, into a rack, is not meant. */
+  isHostEmpty(host: string, signal: AbortSignal): Promise<boolean>;
+  /** Removes such a host. Fails with 'state' when there is something in it. */
+  removeHost(host: string, signal: AbortSignal): Promise<void>;
   drain(id: OsdId, signal: AbortSignal): Promise<OsdDrain>;
   setIn(id: OsdId, isIn: boolean, signal: AbortSignal): Promise<void>;
   /**
@@ -54,6 +58,9 @@ export interface OsdCluster {
    */
   purge(osd: { id: OsdId; force: boolean }, signal: AbortSignal): Promise<void>;
 }
+
+/** Of CRUSH's tree, which every cluster has from its beginning. */
+const ROOT = 'default';
 
 const flagNumber = z.union([z.literal(0), z.literal(1)]).transform((one) => one === 1);
 const osdDump = z.object({ osds: z.array(z.object({ osd: osdId, uuid: z.string(), up: flagNumber, in: flagNumber })) });
@@ -92,7 +99,18 @@ export class CephOsdCluster implements OsdCluster {
   }
 
   async place(id: OsdId, { host, weight }: OsdPlace, signal: AbortSignal): Promise<void> {
-    await this.#ceph.mon({ prefix: 'osd crush add', id, weight, args: [`host=${host}`, 'root=default'] }, signal);
+    await this.#ceph.mon({ prefix: 'osd crush add', id, weight, args: [`host=${host}`, `root=${ROOT}`] }, signal);
+  }
+
+  async isHostEmpty(host: string, signal: AbortSignal): Promise<boolean> {
+    const { nodes } = osdTree.parse(await this.#ceph.mon({ prefix: 'osd tree', format: 'json' }, signal));
+    const root = nodes.find(({ type, name }) => type === 'root' && name === ROOT);
+    const found = nodes.find(({ type, name }) => type === 'host' && name === host);
+    return found !== undefined && root?.children?.includes(found.id) === true && (found.children ?? []).length === 0;
+  }
+
+  async removeHost(host: string, signal: AbortSignal): Promise<void> {
+    await this.#ceph.mon({ prefix: 'osd crush rm', name: host }, signal);
   }
 
   async drain(id: OsdId, signal: AbortSignal): Promise<OsdDrain> {

@@ -26,7 +26,7 @@ function view(given: Partial<OsdView> & { removal?: OsdSpec['removal']; failed?:
   const spec = given.spec ?? { ...SPEC, removal: given.removal ?? null };
   const fresh = newOsdTask(spec, { requestedBy: 'a test', nowMs: 0 });
   const task: Task = given.task ?? { ...fresh, steps: fresh.steps.map((step) => (step.name === given.failed ? { ...step, state: 'failed' as const } : step)) };
-  return { cluster: undefined, device: EMPTY, folder: undefined, service: 'stopped', beingMade: false, drain: undefined, joiningMs: 0, exhausted: new Map(), limits: { drainStallMs: 60_000 }, ...given, spec, task };
+  return { cluster: undefined, device: EMPTY, folder: undefined, service: 'stopped', beingMade: false, hostIsEmpty: false, drain: undefined, joiningMs: 0, exhausted: new Map(), limits: { drainStallMs: 60_000 }, ...given, spec, task };
 }
 
 const action = (given: Parameters<typeof view>[0]): string => {
@@ -58,6 +58,7 @@ describe('an adding', () => {
     ['then takes it out of the cluster', { cluster: PLACED, device: MADE, folder: FOLDER }, 'purge'],
     ['then empties the device', { device: HALF, folder: FOLDER }, 'wipe'],
     ['then removes the folder', { folder: FOLDER }, 'remove-folder'],
+    ['then removes the host that it has left empty in the tree', { hostIsEmpty: true }, 'remove-host'],
     ['leaves a folder and a device that are not its own', { folder: { ...FOLDER, uuid: OTHER }, device: { ...MADE, label: { uuid: OTHER, id: ID, ready: true } } }, 'end'],
     ['waits while it is still being made', { cluster: KNOWN, beingMade: true }, 'wait clean-up'],
     ['does not begin again', { cluster: undefined }, 'end'],
@@ -80,6 +81,8 @@ describe('a removal', () => {
     ['by force waits for nothing', { cluster: UP, removal: { force: true } }, 'stop'],
     ['empties the device once the cluster has let it go', { service: 'stopped' }, 'wipe'],
     ['goes on without a device that cannot be written', { service: 'stopped', exhausted: new Map([['wipe', 'I/O error'] as const]) }, 'remove-folder'],
+    ['removes the host that it has left empty, last of all', { service: 'stopped', device: EMPTY, folder: undefined, hostIsEmpty: true }, 'remove-host'],
+    ['leaves an empty host that cannot be removed', { service: 'stopped', device: EMPTY, folder: undefined, hostIsEmpty: true, exhausted: new Map([['remove-host', 'a rule takes it'] as const]) }, 'end'],
     ['is over when nothing is left', { service: 'stopped', device: EMPTY, folder: { uuid: null, complete: false, device: null } }, 'end'],
   ])('%s', (_name, given, expected) => expect(action({ ...seen, ...given })).toBe(expected));
 

@@ -7,7 +7,7 @@ import type { OsdFolder } from '../drivers/osd-store.ts';
 import { deviceFault } from './osd-device.ts';
 
 /** What can be done for one OSD; each may be repeated. */
-export type OsdAction = 'register' | 'prepare' | 'activate' | 'place' | 'start' | 'set-out' | 'set-in' | 'stop' | 'purge' | 'wipe' | 'remove-folder';
+export type OsdAction = 'register' | 'prepare' | 'activate' | 'place' | 'start' | 'set-out' | 'set-in' | 'stop' | 'purge' | 'wipe' | 'remove-folder' | 'remove-host';
 
 export type OsdStep = OsdAddStep | OsdRemoveStep;
 
@@ -25,6 +25,8 @@ export interface OsdView {
   readonly service: OsdServiceState;
   /** A making of it goes on that nobody here waits for. */
   readonly beingMade: boolean;
+  /** CRUSH's tree has a host of the node's name, where an OSD of the node would be put, and nothing in it. Not asked while the OSD is there. */
+  readonly hostIsEmpty: boolean;
   /** Undefined when nobody asks whether the cluster can do without it. */
   readonly drain: OsdDrainView | undefined;
   /** How long it is known to run without being up, in milliseconds. */
@@ -121,6 +123,7 @@ const STEP_OF = {
   purge: 'clean-up',
   wipe: 'clean-up',
   'remove-folder': 'clean-up',
+  'remove-host': 'clean-up',
 } as const satisfies Record<OsdAction, OsdAddStep>;
 
 /** Nothing of it stays: not in the cluster, not on the device, not on the host. */
@@ -158,7 +161,8 @@ function planDrain({ drain, limits }: OsdView, cluster: ClusterOsd): OsdNext | u
 function planEmpty(view: OsdView, step: OsdStep): OsdNext | undefined {
   if (isOurs(view) && !view.exhausted.has('wipe')) return { kind: 'do', step, action: 'wipe' };
   const hasFolder = view.folder?.uuid === view.spec.uuid && !view.exhausted.has('remove-folder');
-  return hasFolder ? { kind: 'do', step, action: 'remove-folder' } : undefined;
+  if (hasFolder) return { kind: 'do', step, action: 'remove-folder' };
+  return view.hostIsEmpty && !view.exhausted.has('remove-host') ? { kind: 'do', step, action: 'remove-host' } : undefined;
 }
 
 /** It stays, as it was: in, if it was this task that put it out. */

@@ -71,6 +71,8 @@ export class OsdActions {
         return devices.wipe(seen.deviceName, spec.uuid, signal);
       case 'remove-folder':
         return store.remove(numberOf(seen), spec.uuid);
+      case 'remove-host':
+        return cluster.removeHost(spec.node, signal);
     }
   }
 

@@ -50,8 +50,11 @@ export class OsdObserver {
     const id = cluster?.id ?? (status?.uuid === spec.uuid ? (status.id ?? undefined) : undefined);
     const host = await this.#host(spec, id, signal);
     const drain = cluster === undefined || spec.removal?.force !== false || hasFailed(task) ? undefined : await this.#drain(spec.uuid, cluster, signal);
+    // One that never had a number has put nothing into the tree.
+    const isGone = cluster === undefined && id !== undefined && (spec.removal !== null || hasFailed(task));
+    const hostIsEmpty = isGone && (await this.#world.cluster.isHostEmpty(spec.node, signal));
     const { device, folder, service, beingMade } = host;
-    const view = { spec, task, cluster, device, folder, service, beingMade, drain, joiningMs: this.#joining(spec.uuid, cluster, service), exhausted, limits: this.#limits };
+    const view = { spec, task, cluster, device, folder, service, beingMade, hostIsEmpty, drain, joiningMs: this.#joining(spec.uuid, cluster, service), exhausted, limits: this.#limits };
     return { view, seen: { id, deviceName: host.deviceName } };
   }
 

@@ -23,6 +23,7 @@ const WEIGHT = 0.004;
 export interface Marks {
   osds: number[];
   keys: string[];
+  hosts: string[];
   signatures: string[];
   folders: string[];
   documents: string[];
@@ -118,10 +119,12 @@ export class OsdScene {
   /** Everything that an OSD changes, for a comparison of before and after. */
   async marks(): Promise<Marks> {
     const keys = (await this.json('auth ls')).auth_dump.map((one: { entity: string }) => one.entity) as string[];
+    const hosts = (await this.json('osd tree')).nodes as { type: string; name: string }[];
     const { stdout } = await run(['ls', this.#directory], { timeoutMs: 10_000 });
     return {
       osds: (await this.json('osd ls')) as number[],
       keys: keys.filter((name) => name.startsWith('osd.')).sort(),
+      hosts: hosts.filter(({ type }) => type === 'host').map(({ name }) => name),
       signatures: await this.signatures(),
       folders: stdout.split('\n').filter((name) => name !== ''),
       documents: [...this.node.mirror.all('osd').keys(), ...this.node.mirror.all('osd-status').keys()],

@@ -11,7 +11,7 @@ const LIMIT_MS = 240_000;
 const never = new AbortController().signal;
 
 /** Everything that changes the host or the cluster. */
-type Action = 'register' | 'secret' | 'dropSecret' | 'place' | 'setIn' | 'purge' | 'prepare' | 'activate' | 'remove' | 'startOsd' | 'stopOsd' | 'wipe';
+type Action = 'register' | 'secret' | 'dropSecret' | 'place' | 'setIn' | 'purge' | 'removeHost' | 'prepare' | 'activate' | 'remove' | 'startOsd' | 'stopOsd' | 'wipe';
 
 type Guard = <T>(action: Action, work: () => Promise<T>) => Promise<T>;
 
@@ -24,6 +24,8 @@ function guarded(host: OsdWorld, guard: Guard): OsdWorld {
       drain: (id, signal) => cluster.drain(id, signal),
       register: (osd, signal) => guard('register', () => cluster.register(osd, signal)),
       place: (id, place, signal) => guard('place', () => cluster.place(id, place, signal)),
+      isHostEmpty: (name, signal) => cluster.isHostEmpty(name, signal),
+      removeHost: (name, signal) => guard('removeHost', () => cluster.removeHost(name, signal)),
       setIn: (id, isIn, signal) => guard('setIn', () => cluster.setIn(id, isIn, signal)),
       purge: (osd, signal) => guard('purge', () => cluster.purge(osd, signal)),
     },
@@ -99,7 +101,7 @@ describe.skipIf(cephMissing() !== undefined)('work on an OSD', () => {
     expect(await scene.json('osd ls')).toEqual([0, 1, scene.status?.id]);
     const removal = await withDeaths(() => scene.remove(false));
     expect(removal.task).toMatchObject({ state: 'done', error: null });
-    expect([...removal.deaths]).toEqual(['setIn', 'stopOsd', 'purge', 'wipe', 'remove', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
+    expect([...removal.deaths]).toEqual(['setIn', 'stopOsd', 'purge', 'wipe', 'remove', 'removeHost', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
     expect(await scene.marks()).toEqual(empty);
   }, 600_000);
 
@@ -107,7 +109,7 @@ describe.skipIf(cephMissing() !== undefined)('work on an OSD', () => {
     const { task, deaths } = await withDeaths(() => scene.add(), ['startOsd']);
     expect(task.state).toBe('failed');
     expect(task.error).toMatch(/the test refuses/u);
-    expect([...deaths]).toEqual(expect.arrayContaining(['purge', 'wipe', 'remove'].flatMap((action) => [`before ${action}`, `after ${action}`])));
+    expect([...deaths]).toEqual(expect.arrayContaining(['purge', 'wipe', 'remove', 'removeHost'].flatMap((action) => [`before ${action}`, `after ${action}`])));
     expect(task.steps.map(({ name, state }) => `${name} ${state}`)).toEqual(['check done', 'register done', 'prepare done', 'place done', 'start failed', 'join skipped', 'clean-up done']);
     expect(await scene.marks()).toEqual(empty);
   }, 600_000);

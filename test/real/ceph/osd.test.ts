@@ -9,6 +9,7 @@ import { ask, startApi, type Answer, type TestApi } from '../../contract/api-sup
 import { cephMissing } from '../../support/ceph-cluster.ts';
 import { startNetworkNamespace } from '../../support/network-namespace.ts';
 import { OsdScene, type Marks } from '../../support/osd-scene.ts';
+import { partitionTable } from '../../support/partition-table.ts';
 import { until } from '../../support/until.ts';
 
 const MIB = 1024 ** 2;
@@ -17,16 +18,6 @@ const never = new AbortController().signal;
 /** Of no OSD. */
 const UUID = osdUuid.parse('00000000-0000-4000-8000-000000000001');
 const NEWER = { 'User-Agent': 'pvc-client-cli/0.9.100' };
-
-/** A master boot record with one partition of 512 MiB, of Linux. */
-function aPartitionTable(): Buffer {
-  const record = Buffer.alloc(512);
-  record.writeUInt8(0x83, 446 + 4);
-  record.writeUInt32LE(2_048, 446 + 8);
-  record.writeUInt32LE(1_048_576, 446 + 12);
-  record.writeUInt16LE(0xaa55, 510);
-  return record;
-}
 
 describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', () => {
   let scene: OsdScene;
@@ -150,7 +141,7 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     });
 
     test('that has a partition table, or a file system', async () => {
-      await writeFile(scene.device, aPartitionTable(), { flag: 'r+' });
+      await writeFile(scene.device, partitionTable(), { flag: 'r+' });
       await refused(scene.device, /not empty: dos/u);
       await run(['wipefs', '--all', '--force', scene.device], { timeoutMs: 20_000 });
       await run(['mkfs.ext4', '-q', scene.device], { timeoutMs: 60_000 });
