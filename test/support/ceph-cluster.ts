@@ -290,8 +290,9 @@ class RunningCluster implements CephCluster {
   async #isClean(rados: Rados): Promise<boolean> {
     const [osds, groups] = await Promise.all([rados.monCommand({ prefix: 'osd stat', format: 'json' }), rados.mgrCommand({ prefix: 'pg stat' })]);
     const { num_up_osds: up } = JSON.parse(osds.output.toString()) as { num_up_osds: number };
-    const text = groups.output.toString();
-    return up === this.osds.length && /^(\d+) pgs: \1 active\+clean/u.test(text) && !text.startsWith('0 ');
+    const [, count = '0'] = /^(\d+) pgs: \1 active\+clean/u.exec(groups.output.toString()) ?? [];
+    // The manager makes a pool of its own when it finds an OSD, with one placement group.
+    return up === this.osds.length && Number(count) > (this.#options.pools?.length ?? 0) * 8;
   }
 
   #config(): string {

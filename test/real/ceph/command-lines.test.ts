@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { missing, type Reads, type Step } from '../../support/command-lines.ts';
 import { startScene, type StorageScene } from './storage-support.ts';
 
@@ -68,6 +69,7 @@ const COMMANDS = {
 
 describe.skipIf(cephMissing() !== undefined)('the storage commands', () => {
   let scene: StorageScene;
+  tellOnFailure(() => scene?.ceph);
 
   beforeAll(async () => {
     scene = await startScene({ osds: 2 });

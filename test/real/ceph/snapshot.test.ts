@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { startScene, type StorageScene } from './storage-support.ts';
 
 describe.skipIf(cephMissing() !== undefined)('snapshots', () => {
   let scene: StorageScene;
+  tellOnFailure(() => scene?.ceph);
 
   beforeAll(async () => {
     scene = await startScene({ osds: 2, pools: ['vms', 'fast'] });

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aZooKeeper, ask, startApi } from '../../contract/api-support.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { until } from '../../support/until.ts';
 import { startScene, type StorageScene } from './storage-support.ts';
 
 describe.skipIf(cephMissing() !== undefined)('the storage cluster', () => {
   let scene: StorageScene;
+  tellOnFailure(() => scene?.ceph);
 
   beforeAll(async () => {
     scene = await startScene({ osds: 2, pools: ['vms'] });

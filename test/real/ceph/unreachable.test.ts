@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
 import { aZooKeeper, ask, startApi } from '../../contract/api-support.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { until } from '../../support/until.ts';
 import { startScene, type StorageScene } from './storage-support.ts';
 
@@ -26,6 +27,7 @@ function middle(samples: readonly number[]): number {
 
 describe.skipIf(cephMissing() !== undefined)('storage that does not answer', () => {
   let scene: StorageScene;
+  tellOnFailure(() => scene?.ceph);
 
   beforeAll(async () => {
     scene = await startScene({ osds: 2, pools: ['vms'], operationTimeoutS: OPERATION_LIMIT_S });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aVmId } from '../../support/builders.ts';
 import { putVm, putVmStatus, drop } from '../../contract/api-support.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { imageNames, startScene, xmlWithDisks, type StorageScene } from './storage-support.ts';
 
 const GIB = 2 ** 30;
@@ -10,6 +11,7 @@ const AT_ONCE = 16;
 
 describe.skipIf(cephMissing() !== undefined)('volumes', () => {
   let scene: StorageScene;
+  tellOnFailure(() => scene?.ceph);
 
   beforeAll(async () => {
     scene = await startScene({ osds: 2, pools: ['vms', 'fast'] });

@@ -8,6 +8,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { isAppError } from '../../../common/errors.ts';
 import { Rados, type RadosOptions } from '../../../common/rados/rados.ts';
 import { cephMissing, startCephCluster, type CephCluster } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
@@ -19,6 +20,7 @@ const BUILT = resolve(import.meta.dirname, '../../../dist/common/rados/rados.js'
 
 describe.skipIf(cephMissing() !== undefined)('when Ceph or its process fails', () => {
   let ceph: CephCluster;
+  tellOnFailure(() => ceph);
   let open: Rados[] = [];
 
   beforeAll(async () => {

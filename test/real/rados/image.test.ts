@@ -7,6 +7,7 @@ import { Rados } from '../../../common/rados/rados.ts';
 import type { Rbd } from '../../../common/rados/rbd.ts';
 import { toChunks, type RbdChunk } from '../../../common/rados/rbd-stream.ts';
 import { cephMissing, startCephCluster, type CephCluster } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { collect } from '../../support/collect.ts';
 
 const MIB = 1024 * 1024;
@@ -27,6 +28,7 @@ interface Told {
 
 describe.skipIf(cephMissing() !== undefined)('images of a real Ceph', () => {
   let ceph: CephCluster;
+  tellOnFailure(() => ceph);
   let rados: Rados;
   let rbd: Rbd;
 

@@ -6,6 +6,7 @@ import { isAppError } from '../../../common/errors.ts';
 import { errnoOf } from '../../../common/rados/errno.ts';
 import { Rados } from '../../../common/rados/rados.ts';
 import { cephMissing, startCephCluster, type CephCluster } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { collect } from '../../support/collect.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -20,6 +21,7 @@ ioctx = cluster.open_ioctx('objects')
 
 describe.skipIf(cephMissing() !== undefined)('rados on a real Ceph', () => {
   let ceph: CephCluster;
+  tellOnFailure(() => ceph);
   let rados: Rados;
 
   beforeAll(async () => {
