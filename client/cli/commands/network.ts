@@ -4,7 +4,7 @@ import type { NetworkView } from '../../../common/view/network.ts';
 import type { Context } from '../context.ts';
 import { clearable, clearableTexts, flag, integer, neededText, oneNumber, onOff, optional, text, texts, word, type Option } from '../declare.ts';
 import { column, fieldsOf, type Tone } from '../output/column.ts';
-import { counted, named } from '../output/counted.ts';
+import { countedAll, named } from '../output/counted.ts';
 import { section } from '../output/render.ts';
 import { actVerb, itemVerb, listVerb, type Group } from '../verb.ts';
 import { LEASE_COLUMNS, LEASE_COMMANDS, RESERVATION_COMMANDS } from './dhcp-lease.ts';
@@ -186,11 +186,12 @@ async function lossOf(context: Context, name: string): Promise<string[]> {
   const found = await networks.get(name);
   const shown = `network ${found.description} (${found.vni}) is removed from all nodes`;
   const vms = (await (await context.vms()).list()).filter((vm) => vm.networks.some(({ vni }) => vni === String(found.vni)));
-  const users = vms.length === 0 ? [] : [`${named(vms.map((vm) => `VM ${vm.name}`))} have an interface in it: the cluster refuses`];
+  const users = vms.length === 0 ? [] : [`it is used by ${named(vms.map((vm) => `VM ${vm.name}`))}: the cluster refuses`];
   if (found.type === 'bridged') return [shown, ...users];
   const [acl, leases] = await Promise.all([networks.listAcl(name), networks.listLeases(name)]);
   const reserved = leases.filter(({ timestamp }) => timestamp === 'static').length;
-  return [shown, `lost with it: ${counted(acl.length, 'access rule')}, ${counted(reserved, 'reservation')}, ${counted(leases.length - reserved, 'lease')}`, ...users];
+  const kept = countedAll([acl.length, 'access rule'], [reserved, 'reservation'], [leases.length - reserved, 'lease']);
+  return [shown, ...(kept === '' ? [] : [`lost with it: ${kept}`]), ...users];
 }
 
 const remove = actVerb({

@@ -3,6 +3,11 @@ export function counted(count: number, thing: string): string {
   return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }
 
+/** Of those things of which there are any. */
+export function countedAll(...things: readonly (readonly [count: number, thing: string])[]): string {
+  return things.filter(([count]) => count > 0).map(([count, thing]) => counted(count, thing)).join(', ');
+}
+
 /** Names in a sentence, at most. */
 const NAMED_MAX = 10;
 
