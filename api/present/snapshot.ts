@@ -8,6 +8,6 @@ export function presentSnapshot({ pool, volume, snapshot, id, sizeBytes, isProte
     pool,
     volume,
     snapshot,
-    stats: { id, name: snapshot, size: shownStorageSize(sizeBytes), size_bytes: sizeBytes, protected: isProtected, timestamp: createdMs === null ? null : shownTimestamp(createdMs) },
+    stats: { id, name: snapshot, size: shownStorageSize(sizeBytes), size_bytes: sizeBytes, protected: isProtected, timestamp: shownTimestamp(createdMs) },
   };
 }

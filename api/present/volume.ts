@@ -21,7 +21,7 @@ export function presentVolume(volume: Volume): VolumeView {
       block_name_prefix: volume.blockNamePrefix,
       format: FORMAT,
       features: volume.features,
-      op_features: [],
+      op_features: volume.opFeatures,
       flags: volume.flags,
       create_timestamp: shownTimestamp(volume.createdMs),
       access_timestamp: shownTimestamp(volume.accessedMs),

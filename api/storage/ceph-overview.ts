@@ -40,7 +40,7 @@ export class CephOverview implements StorageOverview {
       osds: dump.osds.map(({ osd, up, in: isIn }) => ({ id: osd, up: up === 1, in: isIn === 1 })),
       pools: pools.length,
       volumes: images.length,
-      snapshots: images.reduce((sum, { snapshots }) => sum + snapshots.length, 0),
+      snapshots: images.reduce((sum, { snapshots }) => sum + snapshots.filter(({ isOfUser }) => isOfUser).length, 0),
       space: { totalBytes: stats.total_bytes, usedBytes: stats.total_used_raw_bytes, freeBytes: stats.total_avail_bytes },
       checks: Object.entries(checks)
         .filter(([, { muted }]) => !muted)

@@ -82,14 +82,14 @@ export class CephSnapshots implements SnapshotStorage {
     const images = await presentOrGone(this.#images.fresh(pool));
     return images
       .filter(({ name }) => volume === undefined || name === volume)
-      .flatMap((image) => image.snapshots.map(({ id, name, sizeBytes }) => ({ pool, volume: image.name, snapshot: name, id, sizeBytes, isProtected: null, createdMs: null })));
+      .flatMap((image) => image.snapshots.filter(({ isOfUser }) => isOfUser).map((one) => snapshotOf({ pool, volume: image.name }, one)));
   }
 
   /** None of a volume that does not exist. */
   async #ofVolume({ pool, volume }: VolumeRef): Promise<Snapshot[]> {
     const rados = await this.#link.rados();
     const found = await presentOrGone(rados.rbd(pool).snapshots.list(volume, READ));
-    return found.map(({ id, name, sizeBytes, isProtected, createdAtMs }) => ({ pool, volume, snapshot: name, id, sizeBytes, isProtected, createdMs: createdAtMs }));
+    return found.map((one) => snapshotOf({ pool, volume }, one));
   }
 
   async #on<T>(ref: SnapshotRef, work: (rbd: Rbd) => Promise<T>, newName?: string): Promise<T> {
@@ -102,6 +102,10 @@ export class CephSnapshots implements SnapshotStorage {
       throw snapshotError(error, ref, newName ?? ref.snapshot);
     }
   }
+}
+
+function snapshotOf(ref: VolumeRef, { id, name, sizeBytes, isProtected, createdAtMs }: RbdSnapshotInfo): Snapshot {
+  return { ...ref, snapshot: name, id, sizeBytes, isProtected, createdMs: createdAtMs };
 }
 
 /** In words of snapshots; what else went wrong stays as it is. */

@@ -102,6 +102,8 @@ interface Image {
   /** Size of an object, as a power of two. */
   order: number;
   features: string[];
+  /** What the feature `operations` stands for. */
+  opFeatures: string[];
   flags: string[];
 }
 
@@ -119,10 +121,9 @@ export interface Volume extends VolumeRef, Image {
 export interface Snapshot extends SnapshotRef {
   id: number;
   sizeBytes: number;
-  /** Null where many volumes were looked at together. */
-  isProtected: boolean | null;
-  /** Milliseconds since the epoch; null alike. */
-  createdMs: number | null;
+  isProtected: boolean;
+  /** Milliseconds since the epoch. */
+  createdMs: number;
 }
 
 /** Space of the whole cluster. */

@@ -6,7 +6,7 @@ export function listedVolume(pool: { name: string; id: number }, image: RbdImage
   const hasDataPool = image.features.includes('data-pool');
   return {
     ...commonFacts(image),
-    snapshotCount: image.snapshots.length,
+    snapshotCount: image.snapshots.filter(({ isOfUser }) => isOfUser).length,
     pool: pool.name,
     objects: Math.ceil(image.sizeBytes / 2 ** image.order),
     blockNamePrefix: hasDataPool ? `rbd_data.${pool.id}.${image.id}` : `rbd_data.${image.id}`,
@@ -17,7 +17,7 @@ export function shownVolume(pool: string, image: RbdImageInfo): Volume {
   return { ...commonFacts(image), snapshotCount: image.snapshotCount, pool, objects: image.objectCount, blockNamePrefix: image.blockNamePrefix };
 }
 
-type Common = Pick<RbdImageListing, 'name' | 'id' | 'sizeBytes' | 'order' | 'features' | 'flags' | 'createdAtMs' | 'accessedAtMs' | 'modifiedAtMs'>;
+type Common = Pick<RbdImageListing, 'name' | 'id' | 'sizeBytes' | 'order' | 'features' | 'opFeatures' | 'flags' | 'createdAtMs' | 'accessedAtMs' | 'modifiedAtMs'>;
 
 function commonFacts(image: Common): Omit<Volume, 'pool' | 'objects' | 'blockNamePrefix' | 'snapshotCount'> {
   return {
@@ -26,6 +26,7 @@ function commonFacts(image: Common): Omit<Volume, 'pool' | 'objects' | 'blockNam
     sizeBytes: image.sizeBytes,
     order: image.order,
     features: image.features,
+    opFeatures: image.opFeatures,
     flags: image.flags,
     createdMs: image.createdAtMs,
     accessedMs: image.accessedAtMs,

@@ -5,7 +5,12 @@ test('fields are read in their order', () => {
   // Head of a structure of version 2, its length, pool 1, an empty namespace, an id, a snapshot.
   const bytes = Buffer.from('0201' + '1c000000' + '0100000000000000' + '00000000' + '04000000' + '31323334' + '0700000000000000', 'hex');
   const decoder = new CephDecoder(bytes);
-  expect([decoder.version(), decoder.signed(), decoder.text(), decoder.text(), decoder.signed()]).toEqual([2, 1, '', '1234', 7]);
+  expect([decoder.head(), decoder.signed(), decoder.text(), decoder.text(), decoder.signed()]).toEqual([{ version: 2, compatible: 1 }, 1, '', '1234', 7]);
+});
+
+test('a structure is stepped over, with what it may have beyond what is read', () => {
+  const decoder = new CephDecoder(Buffer.from('0101' + '06000000' + '03000000' + 'ffff' + '07', 'hex'));
+  expect([decoder.structure().int(), decoder.byte()]).toEqual([3, 7]);
 });
 
 test('a time is in milliseconds', () => {

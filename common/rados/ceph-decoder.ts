@@ -38,12 +38,20 @@ export class CephDecoder {
     return this.int() * 1000 + Math.floor(this.int() / 1_000_000);
   }
 
-  /** The head of a structure (ENCODE_START); its version. */
-  version(): number {
-    const version = this.byte();
-    // The oldest version that can be read alike, and the length.
-    this.#take(5);
-    return version;
+  /** The head of a structure (ENCODE_START): its version, and the oldest one that can be read alike. */
+  head(): { version: number; compatible: number } {
+    const [version, compatible] = [this.byte(), this.byte()];
+    // The length.
+    this.int();
+    return { version, compatible };
+  }
+
+  /** A whole structure, which is stepped over; what is in it. */
+  structure(): CephDecoder {
+    this.#take(2);
+    const length = this.int();
+    const start = this.#take(length);
+    return new CephDecoder(this.#bytes.subarray(start, start + length));
   }
 
   #take(length: number): number {

@@ -51,6 +51,8 @@ const imageInfo = z.object({
   order: z.number(),
   /** Names as `rbd info` has them. */
   features: z.array(z.string()),
+  /** What the feature `operations` stands for, such as `clone-parent`. */
+  opFeatures: z.array(z.string()),
   flags: z.array(z.string()),
   /** Names of the objects that hold the data begin with it. */
   blockNamePrefix: z.string(),
@@ -70,13 +72,23 @@ const imageInfo = z.object({
 export type RbdImageInfo = z.infer<typeof imageInfo>;
 
 const listingParent = z.object({ poolId: z.number(), namespace: z.string(), imageId: z.string(), snapshotId: z.number() });
-const listingSnapshot = z.object({ id: z.number(), name: z.string(), sizeBytes: z.number() });
+const listingSnapshot = z.object({
+  id: z.number(),
+  name: z.string(),
+  sizeBytes: z.number(),
+  isProtected: z.boolean(),
+  createdAtMs: z.number(),
+  /** Somebody asked for it; others belong to groups, mirrors and the trash. */
+  isOfUser: z.boolean(),
+});
 const imageListing = z.object({
   name: z.string(),
   id: z.string(),
   sizeBytes: z.number(),
   order: z.number(),
   features: z.array(z.string()),
+  /** What the feature `operations` stands for, such as `clone-parent`. */
+  opFeatures: z.array(z.string()),
   flags: z.array(z.string()),
   /** By numbers and ids, as it stands in the image. */
   parent: listingParent.optional(),

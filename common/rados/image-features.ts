@@ -16,12 +16,19 @@ const FEATURE_BITS = {
   'dirty-cache': 1n << 11n,
 } as const;
 
+/** Bits of what an image with the feature `operations` takes part in (RBD_OPERATION_FEATURE_ of include/rbd/features.h). */
+const OPERATION_BITS = { 'clone-parent': 1n << 0n, 'clone-child': 1n << 1n, group: 1n << 2n, 'snap-trash': 1n << 3n } as const;
+
 /** Flags of an image (RBD_FLAG_ of librbd.h). */
 const FLAG_BITS = { 'object-map-invalid': 1n << 0n, 'fast-diff-invalid': 1n << 1n } as const;
 
 /** Names of the set bits, in the order of the bits, as `rbd info` has them; a bit without a name is `bit-N`. */
 export function featureNames(bits: bigint): string[] {
   return namesOf(FEATURE_BITS, bits);
+}
+
+export function operationNames(bits: bigint): string[] {
+  return namesOf(OPERATION_BITS, bits);
 }
 
 export function flagNames(bits: bigint): string[] {

@@ -1,7 +1,7 @@
 import type { Context } from './handler.ts';
 import { withRoom } from './handler.ts';
 import type { RbdImageInfo, RbdImageSpec, RbdParent, RbdSnapshotInfo } from './image-calls.ts';
-import { featureNames, flagNames } from './image-features.ts';
+import { featureNames, flagNames, operationNames } from './image-features.ts';
 import { Cells } from './memory.ts';
 import { addressOf, steadyBytes, type Pointer } from './native-library.ts';
 
@@ -42,6 +42,7 @@ export function imageInfo(context: Context, image: Pointer, name: string): RbdIm
     objectCount: Number(stat.readBigUInt64LE(16)),
     order: stat.readInt32LE(24),
     features: featureNames(wide(rbd.features)),
+    opFeatures: operationNames(wide(rbd.opFeatures)),
     flags: flagNames(wide(rbd.flags)),
     blockNamePrefix: textOf(context, image, rbd.blockNamePrefix),
     stripeUnitBytes: Number(wide(rbd.stripeUnit)),

@@ -2,7 +2,7 @@ import { isAppError } from '../errors.ts';
 import { CephDecoder } from './ceph-decoder.ts';
 import { handle, withIoctx, type Context, type Handler } from './handler.ts';
 import { imageListingsCall, type RbdImageListing } from './image-calls.ts';
-import { featureNames, flagNames } from './image-features.ts';
+import { featureNames, flagNames, operationNames } from './image-features.ts';
 import { Cells } from './memory.ts';
 import { NULL, type Pointer } from './native-library.ts';
 import { drainOmap, omapPage } from './object-handlers.ts';
@@ -112,6 +112,7 @@ function toListing(image: Named, entries: Entries): RbdImageListing {
     sizeBytes: field('size', (decoder) => decoder.signed(), 0),
     order: field('order', (decoder) => decoder.byte(), 0),
     features: featureNames(field('features', (decoder) => decoder.wide(), 0n)),
+    opFeatures: operationNames(field('op_features', (decoder) => decoder.wide(), 0n)),
     flags: flagNames(field('flags', (decoder) => decoder.wide(), 0n)),
     parent: field('parent', toParent, undefined),
     snapshots: entries.filter(([key]) => key.startsWith(SNAPSHOT_KEY)).map(([, value]) => toSnapshot(new CephDecoder(value))),
@@ -123,16 +124,31 @@ function toListing(image: Named, entries: Entries): RbdImageListing {
 
 /** cls_rbd_parent: version 2 came with Nautilus, and with it the namespace. A parent that was let go has no pool. */
 function toParent(decoder: CephDecoder): RbdImageListing['parent'] {
-  const version = decoder.version();
+  const { version } = decoder.head();
   const poolId = decoder.signed();
   const namespace = version >= 2 ? decoder.text() : '';
   const imageId = decoder.text();
   return poolId < 0 ? undefined : { poolId, namespace, imageId, snapshotId: decoder.signed() };
 }
 
-/** The first fields of cls_rbd_snap. */
+/** Of a snapshot that is protected (RBD_PROTECTION_STATUS_PROTECTED of cls_rbd_types.h). */
+const PROTECTED = 2;
+/** RBD_SNAP_NAMESPACE_TYPE_USER of librbd.h. */
+const OF_USER = 0;
+/** Since Nautilus; what older programs are to read as well has two more fields, which nobody uses. */
+const SHORT_FORM = 8;
+
+/** cls_rbd_snap of cls_rbd.h, version 6 and later: all that Ceph has written since Mimic. */
 function toSnapshot(decoder: CephDecoder): RbdImageListing['snapshots'][number] {
-  decoder.version();
+  const { compatible } = decoder.head();
   const id = decoder.signed();
-  return { id, name: decoder.text(), sizeBytes: decoder.signed() };
+  const [name, sizeBytes] = [decoder.text(), decoder.signed()];
+  if (compatible < SHORT_FORM) {
+    decoder.wide();
+    decoder.structure();
+  }
+  const isProtected = decoder.byte() === PROTECTED;
+  decoder.wide();
+  const isOfUser = decoder.structure().int() === OF_USER;
+  return { id, name, sizeBytes, isProtected, createdAtMs: decoder.timeMs(), isOfUser };
 }

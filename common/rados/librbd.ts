@@ -38,6 +38,7 @@ function imageFunctions(library: NativeLibrary) {
     blockNamePrefix: library.int('rbd_get_block_name_prefix', 'void *', 'void *', 'size_t'),
     size: library.int('rbd_get_size', 'void *', 'void *'),
     features: library.int('rbd_get_features', 'void *', 'void *'),
+    opFeatures: library.int('rbd_get_op_features', 'void *', 'void *'),
     flags: library.int('rbd_get_flags', 'void *', 'void *'),
     stripeUnit: library.int('rbd_get_stripe_unit', 'void *', 'void *'),
     stripeCount: library.int('rbd_get_stripe_count', 'void *', 'void *'),

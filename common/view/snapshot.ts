@@ -10,8 +10,8 @@ export const snapshotView = z.object({
     name: z.string(),
     size: z.string().describe('Of the volume when the snapshot was made; rounded up, such as 20G.'),
     size_bytes: z.int(),
-    protected: z.boolean().nullable().describe('Null in a list that is not of one volume in one pool.'),
-    timestamp: z.string().nullable().describe('In the time zone of the primary, as rbd has it; null alike.'),
+    protected: z.boolean(),
+    timestamp: z.string().describe('In the time zone of the primary, as rbd has it.'),
   }),
 });
 export type SnapshotView = z.infer<typeof snapshotView>;

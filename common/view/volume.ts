@@ -16,7 +16,7 @@ export const volumeView = z.object({
     block_name_prefix: z.string(),
     format: z.int(),
     features: z.array(z.string()),
-    op_features: z.array(z.string()).describe('Always empty.'),
+    op_features: z.array(z.string()).describe('What the feature `operations` stands for, such as clone-parent.'),
     flags: z.array(z.string()),
     create_timestamp: z.string().describe('In the time zone of the primary, as rbd has it.'),
     access_timestamp: z.string(),

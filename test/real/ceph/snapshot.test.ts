@@ -42,6 +42,14 @@ describe.skipIf(cephMissing() !== undefined)('snapshots', () => {
     expect((await scene.ask('/volume/vms/a')).body.stats.snapshot_count).toBe(2);
   });
 
+  test('a list of all volumes tells of each snapshot what the list of its own tells', async () => {
+    await scene.ceph.exec(['rbd', 'snap', 'protect', 'vms/a@one']);
+    const all = (await scene.ask('/volume/snapshot')).body as { pool: string; volume: string; snapshot: string; stats: { protected: boolean } }[];
+    expect(all.map(({ stats }) => stats.protected)).toEqual([false, true, false]);
+    for (const one of all) expect((await scene.ask(`/volume/snapshot/${one.pool}/${one.volume}/${one.snapshot}`)).body).toEqual(one);
+    await scene.ceph.exec(['rbd', 'snap', 'unprotect', 'vms/a@one']);
+  });
+
   test('the filters combine freely', async () => {
     expect(await list()).toEqual(['fast/a@three', 'vms/a@one', 'vms/a@two']);
     expect(await list({ pool: 'vms' })).toEqual(['vms/a@one', 'vms/a@two']);

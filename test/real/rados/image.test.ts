@@ -23,6 +23,7 @@ interface Told {
   flags: string[];
   block_name_prefix: string;
   snapshot_count: number;
+  op_features: string[];
   parent?: { pool: string; image: string; snapshot: string; overlap: number };
 }
 
@@ -153,20 +154,40 @@ describe.skipIf(cephMissing() !== undefined)('images of a real Ceph', () => {
     await clones.remove('clone');
   });
 
+  test('what an image takes part in is told, and a snapshot that only a clone needs is nobody\'s', async () => {
+    await rbd.create('second', MIB);
+    await rbd.snapshots.create('second', 'golden');
+    await rbd.clone('second', 'golden', { image: 'child' }, { cloneFormat: 2 });
+    await rbd.snapshots.remove('second', 'golden');
+    const listings = await rbd.listInfo();
+    for (const [name, opFeatures] of [['child', ['clone-child']], ['second', ['clone-parent', 'snap-trash']]] as const) {
+      expect((await rbd.info(name)).opFeatures).toEqual(opFeatures);
+      expect((await told(`vms/${name}`)).op_features).toEqual(opFeatures);
+      expect(listings.find((one) => one.name === name)?.opFeatures).toEqual(opFeatures);
+    }
+    expect(await rbd.snapshots.list('second')).toEqual([]);
+    expect(listings.find(({ name }) => name === 'second')?.snapshots.map(({ isOfUser }) => isOfUser)).toEqual([false]);
+    await rbd.remove('child');
+    await rbd.remove('second');
+  });
+
   test('the listing tells of every image what looking at each tells', async () => {
     expect(await rbd.listInfo()).toEqual([]);
     const names = Array.from({ length: 40 }, (_, at) => `listed-${String(at).padStart(2, '0')}`);
     await Promise.all(names.map((name, at) => rbd.create(name, (at + 1) * MIB, at % 2 === 0 ? {} : { order: 21, features: ['layering'] })));
     await rbd.snapshots.create('listed-00', 'a');
     await rbd.snapshots.create('listed-00', 'b');
+    await rbd.snapshots.protect('listed-00', 'a');
     const listings = await rbd.listInfo();
     expect(listings.map((listing) => listing.name)).toEqual(names);
     expect(await rbd.list()).toEqual(names);
     for (const listing of listings) {
-      const { id, sizeBytes, order, features, flags, createdAtMs, accessedAtMs, modifiedAtMs } = await rbd.info(listing.name);
-      expect(listing).toMatchObject({ id, sizeBytes, order, features, flags, createdAtMs, accessedAtMs, modifiedAtMs });
+      const { id, sizeBytes, order, features, opFeatures, flags, createdAtMs, accessedAtMs, modifiedAtMs } = await rbd.info(listing.name);
+      expect(listing).toMatchObject({ id, sizeBytes, order, features, opFeatures, flags, createdAtMs, accessedAtMs, modifiedAtMs });
     }
-    expect(listings[0]?.snapshots).toEqual((await rbd.snapshots.list('listed-00')).map(({ id, name, sizeBytes }) => ({ id, name, sizeBytes })));
+    expect(listings[0]?.snapshots).toEqual((await rbd.snapshots.list('listed-00')).map((one) => ({ ...one, isOfUser: true })));
+    expect(listings[0]?.snapshots.map(({ isProtected }) => isProtected)).toEqual([true, false]);
+    await rbd.snapshots.unprotect('listed-00', 'a');
     for (const name of ['a', 'b']) await rbd.snapshots.remove('listed-00', name);
     await Promise.all(names.map((name) => rbd.remove(name)));
     expect(await rbd.listInfo()).toEqual([]);
