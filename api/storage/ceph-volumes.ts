@@ -64,8 +64,23 @@ export class CephVolumes implements VolumeStorage {
   }
 
   async copy(ref: VolumeRef, name: string): Promise<void> {
-    await this.#on(ref, (rbd) => rbd.copy(ref.volume, { image: name }, LONG), name);
-    this.#images.forget(ref.pool);
+    try {
+      await this.#on(ref, (rbd) => this.#copyWhole(rbd, ref, name), name);
+    } finally {
+      this.#images.forget(ref.pool);
+    }
+  }
+
+  /** librbd makes the image first, and leaves it when the copy breaks off: a part that looks like a whole. */
+  async #copyWhole(rbd: Rbd, ref: VolumeRef, name: string): Promise<void> {
+    // What is there before is nobody's part; librbd too refuses to copy onto it.
+    if ((await this.#images.names(ref.pool)).includes(name)) throw new AppError('exists', 'a volume of this name exists');
+    try {
+      await rbd.copy(ref.volume, { image: name }, LONG);
+    } catch (error) {
+      if (isAppError(error, 'exists', 'not-found')) throw error;
+      throw await afterRemoval(rbd, { pool: ref.pool, volume: name }, error);
+    }
   }
 
   /** Looks at all that would keep the volume from being removed first: its snapshots are not to be lost in vain. */
@@ -106,6 +121,18 @@ export class CephVolumes implements VolumeStorage {
     } catch (error) {
       throw volumeError(error, ref, newName ?? ref.volume);
     }
+  }
+}
+
+/** Removes what a copy has left. @returns what is to be told: one that cannot be removed, because the copy goes on or its end is not known to Ceph yet, is named. */
+async function afterRemoval(rbd: Rbd, part: VolumeRef, failure: unknown): Promise<unknown> {
+  try {
+    await rbd.remove(part.volume, LONG);
+    return failure;
+  } catch (error) {
+    if (isAppError(error, 'not-found')) return failure;
+    if (!isAppError(error) || !isAppError(failure)) throw error;
+    return new AppError(failure.code, failure.message, { ...failure.details, volumes_left: volumeText(part) }, { cause: failure });
   }
 }
 
