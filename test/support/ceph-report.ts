@@ -22,14 +22,15 @@ async function reportOf(ceph: CephCluster): Promise<string> {
   return [...answers, ...(await Promise.all(ceph.osds.map((osd) => osdReport(ceph, osd))))].join('\n');
 }
 
-/** The process, what it works on (asked over its own socket, which needs no monitor), and the end of its log. */
+/** The process, the map that it has and what it works on (asked over its own socket, which needs no monitor), and the end of its log. */
 async function osdReport(ceph: CephCluster, { name, pid }: CephDaemon): Promise<string> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => 'no such process');
   const folder = path.join(ceph.folder, 'run');
   const socket = (await readdir(folder)).find((file) => file.startsWith(`${name}.${pid}.`));
-  const operations = socket === undefined ? 'no socket' : await answer(ceph, ['timeout', '10', 'ceph', '--admin-daemon', path.join(folder, socket), 'dump_ops_in_flight']);
+  const asked = ['status', 'dump_ops_in_flight'].map((what) => answer(ceph, ['timeout', '10', 'ceph', '--admin-daemon', path.join(folder, socket ?? ''), what]));
+  const answers = (await Promise.all(asked)).join('\n');
   const log = await readFile(path.join(ceph.folder, `${name}.ceph.log`), 'utf8').catch(() => '');
-  return `${name}, process ${pid}: ${/^State:.*$/mu.exec(status)?.[0] ?? status}\n${operations}\n${log.slice(-LOG_END_CHARS)}`;
+  return `${name}, process ${pid}: ${/^State:.*$/mu.exec(status)?.[0] ?? status}\n${answers}\n${log.slice(-LOG_END_CHARS)}`;
 }
 
 async function answer(ceph: CephCluster, command: Command): Promise<string> {

@@ -3,6 +3,7 @@ import { AppError } from '../../../common/errors.ts';
 import type { OsdWorld } from '../../../node-daemon/reconcilers/osd-observer.ts';
 import type { Task } from '../../../common/schema/task.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { OsdScene, type Marks } from '../../support/osd-scene.ts';
 import { until } from '../../support/until.ts';
 
@@ -55,6 +56,7 @@ function guarded(host: OsdWorld, guard: Guard): OsdWorld {
 
 describe.skipIf(cephMissing() !== undefined)('work on an OSD', () => {
   let scene: OsdScene;
+  tellOnFailure(() => scene?.cluster);
   let empty: Marks;
 
   beforeAll(async () => {

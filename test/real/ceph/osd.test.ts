@@ -7,6 +7,7 @@ import { LinuxBlockDevices } from '../../../node-daemon/drivers/block-device.ts'
 import { deviceFault } from '../../../node-daemon/plans/osd-device.ts';
 import { ask, startApi, type Answer, type TestApi } from '../../contract/api-support.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
+import { tellOnFailure } from '../../support/ceph-report.ts';
 import { startNetworkNamespace } from '../../support/network-namespace.ts';
 import { OsdScene, type Marks } from '../../support/osd-scene.ts';
 import { partitionTable } from '../../support/partition-table.ts';
@@ -21,6 +22,7 @@ const NEWER = { 'User-Agent': 'pvc-client-cli/0.9.100' };
 
 describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', () => {
   let scene: OsdScene;
+  tellOnFailure(() => scene?.cluster);
   let api: TestApi;
   let empty: Marks;
 

@@ -15,7 +15,8 @@ const MIB = 1024 * 1024;
 const OPERATION_LIMIT_MS = 3_000;
 /** The library's own limit is later than Ceph's; and two busy cores. */
 const SLACK_MS = 4_000;
-const LIMIT_MS = 20_000;
+/** Until an OSD or a monitor that was stopped is at work again, on a machine that others use too. */
+const LIMIT_MS = 60_000;
 const BUILT = resolve(import.meta.dirname, '../../../dist/common/rados/rados.js');
 
 describe.skipIf(cephMissing() !== undefined)('when Ceph or its process fails', () => {
