@@ -2,10 +2,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { say } from './test-times.mjs';
 
 /**
- * Builds, lints and runs every test, showing progress, and ends with a line `N passed, N failed`. A build or lint that fails counts as one
- * failed, and so does a test file that cannot be loaded, or an error outside of any test.
+ * Builds, lints and runs every test, showing progress and how long each part took, and ends with a line `N passed, N failed`. A build or
+ * lint that fails counts as one failed, and so does a test file that cannot be loaded, or an error outside of any test.
  * @param {string} root the repository
  * @param {readonly string[]} args given on to vitest, for a part of the tests
  * @returns {Promise<number>} the exit code: 0 when something passed and nothing failed
@@ -19,7 +21,10 @@ export async function runTests(root, args) {
   let failed = 0;
   for (const [name, program, parameters] of checks) {
     console.error(`-- ${name}`);
-    if (runModule(root, String(program), /** @type {string[]} */ (parameters)) === 0) continue;
+    const beganMs = performance.now();
+    const status = runModule(root, String(program), /** @type {string[]} */ (parameters));
+    say(String(name), performance.now() - beganMs);
+    if (status === 0) continue;
     console.error(`-- ${name} failed`);
     failed += 1;
   }
@@ -41,7 +46,8 @@ function runVitest(root, args) {
   mkdirSync(path.dirname(report), { recursive: true });
   rmSync(report, { force: true });
   console.error('-- tests');
-  const status = runModule(root, 'vitest/vitest.mjs', ['run', '--project=!machine', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args]);
+  const reporters = ['default', 'json', path.join(root, 'lab/test-times.mjs')].map((reporter) => `--reporter=${reporter}`);
+  const status = runModule(root, 'vitest/vitest.mjs', ['run', '--project=!machine', ...reporters, `--outputFile.json=${report}`, ...args]);
   if (!existsSync(report)) return { passed: 0, failed: 1 };
   const { numPassedTests: passed, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   const unloaded = testResults.filter((/** @type {{ status: string, assertionResults: { status: string }[] }} */ file) => {
