@@ -30,7 +30,7 @@ export async function powerOn(place: LabPlace, host: LabHost, app: App, signal: 
     command: [
       'nsenter', `--net=/run/netns/${hostNamespace(place, host.name)}`, '--',
       'unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private', '--',
-      '/bin/bash', app.file('lab/host-init.sh'), host.name, host.folder, process.execPath, '--enable-source-maps', app.file('dist/lab/host-init.js'), host.folder,
+      '/bin/bash', app.file('lab/host-init.sh'), host.name, host.folder, process.execPath, app.file('dist/lab/host-init.js'), host.folder,
     ],
     logFile: path.join(host.folder, 'log', 'init.log'),
   });
