@@ -1,38 +1,18 @@
 import { spawn } from 'node:child_process';
-import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { identify } from '../../lab/processes.ts';
-import { labNamespaces, namespacePids } from '../../lab/network.ts';
+import { namespacePids } from '../../lab/network.ts';
 import { hostNamespace } from '../../lab/state.ts';
 import { run } from '../../common/process.ts';
-import { freePort, labEnv, placeOf, startLab, type Lab } from '../support/lab.ts';
+import { freePort, labEnv, startLab, type Lab } from '../support/lab.ts';
+import { LAB_MAIN, labCommand as lab, NOTHING, remainsOf } from '../support/lab-command.ts';
 import { until } from '../support/until.ts';
 
-const MAIN = path.resolve(import.meta.dirname, '../../dist/lab/main.js');
 const GUEST_TIMEOUT_MS = 60_000;
 
-/** What a lab could leave on the machine. */
-async function remains(directory: string): Promise<{ namespaces: string[]; processes: string[]; mounts: string[] }> {
-  const namespaces = await labNamespaces(placeOf(directory));
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(directory) || line.includes(placeOf(directory).prefix));
-  const processes: string[] = [];
-  for (const pid of (await readdir('/proc')).filter((entry) => /^\d+$/u.test(entry))) {
-    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (command.includes(directory) && (await identify(Number(pid))) !== undefined) processes.push(command.replaceAll('\0', ' '));
-  }
-  return { namespaces, processes, mounts };
-}
-
-const NOTHING = { namespaces: [], processes: [], mounts: [] };
-
 const links = async (): Promise<string[]> => (await readdir('/sys/class/net')).sort();
-
-/** The command line, for a lab in this folder. */
-async function lab(directory: string, ...args: string[]): Promise<string> {
-  return (await run([process.execPath, MAIN, ...args], { timeoutMs: 180_000, env: labEnv(directory) })).stdout;
-}
 
 const exists = (file: string): Promise<boolean> => access(file).then(() => true, () => false);
 
@@ -150,83 +130,64 @@ describe('a lab of three hosts', () => {
   test('going down leaves nothing on the machine', async () => {
     const { directory } = cluster.place;
     await cluster.stop();
-    expect(await remains(directory)).toEqual(NOTHING);
+    expect(await remainsOf(directory)).toEqual(NOTHING);
     expect(await exists(directory)).toBe(false);
     expect(await links()).toEqual(linksBefore);
   });
 });
 
-test('down clears up after a crash, even when all records are lost, and is content with nothing', async () => {
-  const directory = await mkdtemp(path.join(tmpdir(), 'pvc-lab-'));
-  try {
+describe('a lab of one host with Ceph', () => {
+  let directory: string;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'pvc-lab-'));
     await lab(directory, 'up', '--bare', '--nodes', '1', '--port', String(await freePort()));
+  });
+
+  afterAll(async () => {
+    await lab(directory, 'down');
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test('that was taken down with --keep boots again from the disk of its host', async () => {
+    await lab(directory, 'exec', 'hv1', '--', 'sh', '-c', 'echo kept >/var/lib/libvirt/note');
+    await lab(directory, 'exec', 'hv1', '--', 'rados', '--pool', 'vms', 'put', 'note', '/etc/hostname');
+    await lab(directory, 'down', '--keep');
+    expect(await remainsOf(directory)).toEqual(NOTHING);
+    await lab(directory, 'up');
+    expect(await lab(directory, 'exec', 'hv1', '--', 'cat', '/var/lib/libvirt/note')).toBe('kept');
+    expect(await lab(directory, 'exec', 'hv1', '--', 'rados', '--pool', 'vms', 'get', 'note', '-')).toBe('hv1');
+    expect(await lab(directory, 'status')).toContain('Ceph HEALTH_OK, monitors hv1, 1 of 1 OSDs up');
+  });
+
+  test('goes down after a crash, even when all records are lost, and down is content with nothing', async () => {
     await lab(directory, 'exec', 'hv1', '--', 'truncate', '--size', '1M', '/var/lib/libvirt/device');
     const device = (await lab(directory, 'exec', 'hv1', '--', 'losetup', '--find', '--show', '/var/lib/libvirt/device')).trim();
     await rm(path.join(directory, 'lab.json'));
     await rm(path.join(directory, 'proxy.json'));
     await rm(path.join(directory, 'hosts/hv1/power.json'));
-    expect((await remains(directory)).namespaces).toHaveLength(2);
+    expect((await remainsOf(directory)).namespaces).toHaveLength(2);
     await lab(directory, 'down');
-    expect(await remains(directory)).toEqual(NOTHING);
+    expect(await remainsOf(directory)).toEqual(NOTHING);
     await expect(run(['losetup', device], { timeoutMs: 10_000 })).rejects.toThrow('command failed');
     await lab(directory, 'down');
-  } finally {
-    await lab(directory, 'down');
-    await rm(directory, { recursive: true, force: true });
-  }
-});
-
-test('a lab that was taken down with --keep boots again from the disks of its hosts', async () => {
-  const directory = await mkdtemp(path.join(tmpdir(), 'pvc-lab-'));
-  try {
-    const port = String(await freePort());
-    await lab(directory, 'up', '--bare', '--nodes', '1', '--port', port);
-    await lab(directory, 'exec', 'hv1', '--', 'sh', '-c', 'echo kept >/var/lib/libvirt/note');
-    await lab(directory, 'exec', 'hv1', '--', 'rados', '--pool', 'vms', 'put', 'note', '/etc/hostname');
-    await lab(directory, 'down', '--keep');
-    expect(await remains(directory)).toEqual(NOTHING);
-    await lab(directory, 'up');
-    expect(await lab(directory, 'exec', 'hv1', '--', 'cat', '/var/lib/libvirt/note')).toBe('kept');
-    expect(await lab(directory, 'exec', 'hv1', '--', 'rados', '--pool', 'vms', 'get', 'note', '-')).toBe('hv1');
-    expect(await lab(directory, 'status')).toContain('Ceph HEALTH_OK, monitors hv1, 1 of 1 OSDs up');
-  } finally {
-    await lab(directory, 'down');
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 });
 
 test('a lab held by a process goes down when that process is killed', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'pvc-lab-'));
-  const hold = [MAIN, 'hold', '--bare', '--no-storage', '--nodes', '1', '--port', String(await freePort())];
+  const hold = [LAB_MAIN, 'hold', '--bare', '--no-storage', '--nodes', '1', '--port', String(await freePort())];
   // Holds as startLab does, in a process that can be killed.
   const script = `require('node:child_process').spawn(process.execPath, ${JSON.stringify(hold)}, { detached: true, stdio: ['pipe', 'inherit', 'inherit'] })`;
   const caller = spawn(process.execPath, ['-e', script], { stdio: 'ignore', env: { ...process.env, ...labEnv(directory) } });
   try {
-    await until(async () => (await remains(directory)).namespaces.length === 2, 60_000, 'the lab is coming up');
+    await until(async () => (await remainsOf(directory)).namespaces.length === 2, 60_000, 'the lab is coming up');
     caller.kill('SIGKILL');
     await until(async () => !(await exists(directory)), 60_000, 'the lab has gone');
-    expect(await remains(directory)).toEqual(NOTHING);
+    expect(await remainsOf(directory)).toEqual(NOTHING);
   } finally {
     caller.kill('SIGKILL');
     await lab(directory, 'down');
     await rm(directory, { recursive: true, force: true });
   }
-});
-
-test('a lab with the daemons comes up with every node running, and its tour goes to the end', async () => {
-  const cluster = await startLab({ nodes: 3 });
-  try {
-    const nodes = (await cluster.call('GET', '/api/v1/node')).body as { daemon_state: string }[];
-    expect(nodes.map((node) => node.daemon_state)).toEqual(['run', 'run', 'run']);
-    const active = (await cluster.status()).hosts.flatMap((host) => host.services).filter((service) => service.name === 'pvc-api' && service.phase === 'active');
-    expect(active).toHaveLength(1);
-    const tour = await lab(cluster.place.directory, 'demo');
-    expect(tour).toContain('domain state flushed');
-    const [before, after] = [...tour.matchAll(/GUEST: count (\d+)/gu)].map((match) => Number(match[1]));
-    expect(after).toBeGreaterThan(before ?? Number.NaN);
-    expect((await cluster.call('GET', '/api/v1/vm/demo')).status).not.toBe(200);
-  } finally {
-    await cluster.stop();
-  }
-  expect(await remains(cluster.place.directory)).toEqual(NOTHING);
 });

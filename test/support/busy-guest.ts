@@ -1,5 +1,5 @@
 /** What it writes over and over, in MiB; it does so several times a second. */
-const BUSY_MIB = 32;
+const BUSY_MIB = 16;
 
 /** Said on the console from when on it writes. */
 export const BUSY_SIGN = 'GUEST: busy';
