@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../common/clock.ts';
 import { AddressWatch, overlaps } from '../support/address-watch.ts';
-import { GuestShell } from '../support/guest-shell.ts';
+import { GuestShell, pingsGoOn } from '../support/guest-shell.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { eventually } from '../support/lab-vm.ts';
 
@@ -20,6 +20,10 @@ const FLOATING = '10.77.0.10';
 describe('networks on a real cluster of three nodes', () => {
   let lab: Lab;
   let watch: AddressWatch;
+  /** The hosts, the one that is primary at the beginning first. */
+  let first: string;
+  let second: string;
+  let third: string;
   /** Two of network red, one of blue. */
   let a: GuestShell;
   let b: GuestShell;
@@ -88,14 +92,16 @@ describe('networks on a real cluster of three nodes', () => {
     lab = await startLab({ nodes: 3 });
     watch = new AddressWatch(lab, HOSTS);
     await watch.beginAll();
-    await makePrimary('hv1');
+    await eventually(async () => (await primary()) !== undefined, EFFECT_LIMIT_MS, () => 'a primary');
+    first = (await primary())!;
+    [second = '', third = ''] = HOSTS.filter((host) => host !== first);
     await network('red', 2001, '192.168.50', { ip6_network: 'fd50::/64' });
     await network('blue', 2002, '192.168.60', { ip6_network: 'fd60::/64' });
     await ok('POST', `/network/red/dhcp/${macOf('b', 2001)}`, { ipaddress: '192.168.50.20', hostname: 'fixed' });
     await ok('POST', '/network/red/dhcp/52:54:00:99:99:99', { ipaddress: '192.168.50.30,fd50::30', hostname: 'printer' });
-    a = await guest('a', 2001, 'hv1');
-    b = await guest('b', 2001, 'hv2');
-    c = await guest('c', 2002, 'hv3');
+    a = await guest('a', 2001, first);
+    b = await guest('b', 2001, second);
+    c = await guest('c', 2002, third);
     for (const vm of [a, b, c]) await vm.is('start');
     const addresses = async (family: 4 | 6): Promise<typeof ip4> => ({ a: await a.address(family), b: await b.address(family), c: await c.address(family) });
     ip4 = await addresses(4);
@@ -242,8 +248,8 @@ describe('networks on a real cluster of three nodes', () => {
     const ping = await b.startPing(ip4.a);
     const routed = await c.startPing(ip4.a);
     await ping.goesOn(10);
-    await a.post('/node', { action: 'move', node: 'hv3' });
-    await a.is('start', 'hv3');
+    await a.post('/node', { action: 'move', node: third });
+    await a.is('start', third);
     await ping.goesOn(20);
     await routed.goesOn(5);
     const [direct, through] = [await ping.stop(), await routed.stop()];
@@ -256,9 +262,9 @@ describe('networks on a real cluster of three nodes', () => {
     /** Pings through the gateway while `move` happens. @returns the longest interruption of each in ms. */
     const interruption = async (move: () => Promise<void>): Promise<number[]> => {
       const pings = [await b.startPing(RED_GATEWAY), await b.startPing(ip4.c), await b.startPing(ip6.c)];
-      for (const ping of pings) await ping.goesOn(5);
+      await pingsGoOn(pings, 5);
       await move();
-      for (const ping of pings) await ping.goesOn(20);
+      await pingsGoOn(pings, 20);
       const results = [];
       for (const ping of pings) results.push(await ping.stop());
       return results.map(({ longestGap }) => longestGap * PING_INTERVAL_MS);
@@ -286,28 +292,28 @@ describe('networks on a real cluster of three nodes', () => {
     };
 
     test('as planned, packets through the gateway are interrupted for a second at most', async () => {
-      const gaps = await interruption(() => makePrimary('hv2'));
+      const gaps = await interruption(() => makePrimary(second));
       figure('planned move: gateway, routed, routed IPv6', gaps, 'ms');
       for (const gap of gaps) expect(gap).toBeLessThanOrEqual(1_000);
-      await comes('the servers to move', () => everythingIsOn('hv2').then(() => true));
+      await comes('the servers to move', () => everythingIsOn(second).then(() => true));
       await renews();
-      await makePrimary('hv1');
-      await comes('the servers to move back', () => everythingIsOn('hv1').then(() => true));
+      await makePrimary(first);
+      await comes('the servers to move back', () => everythingIsOn(first).then(() => true));
     });
 
     test('and was killed, they are interrupted for the session timeout and two seconds at most', async () => {
       const gaps = await interruption(async () => {
-        await watch.lost('hv1');
-        await lab.power('hv1', 'off');
-        await comes('another primary', async () => [HOSTS[1], HOSTS[2]].includes(await primary()));
+        await watch.lost(first);
+        await lab.power(first, 'off');
+        await comes('another primary', async () => [second, third].includes((await primary()) ?? ''));
       });
       figure('killed primary: gateway, routed, routed IPv6', gaps, 'ms');
       for (const gap of gaps) expect(gap).toBeLessThanOrEqual(SESSION_TIMEOUT_MS + 2_000);
       await comes('the servers to run elsewhere', async () => everythingIsOn((await primary())!).then(() => true));
       await renews();
-      await lab.power('hv1', 'on');
-      await watch.begin('hv1');
-      await comes('hv1 to be back', async () => ((await ok('GET', '/node/hv1')) as { daemon_state: string }).daemon_state === 'run', 60_000);
+      await lab.power(first, 'on');
+      await watch.begin(first);
+      await comes(`${first} to be back`, async () => ((await ok('GET', `/node/${first}`)) as { daemon_state: string }).daemon_state === 'run', 60_000);
       await everythingIsOn((await primary())!);
     });
 
@@ -321,7 +327,7 @@ describe('networks on a real cluster of three nodes', () => {
 
   describe('what somebody breaks by hand is repaired:', () => {
     test('a bridge with a guest in it', async () => {
-      await shell('hv2', 'ip link del vmbr2001');
+      await shell(second, 'ip link del vmbr2001');
       figure('bridge repaired', await comes('b to reach a again', () => b.reaches(ip4.a), SWEEP_LIMIT_MS), 'ms');
     });
 

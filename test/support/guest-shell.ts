@@ -101,6 +101,13 @@ export class GuestShell extends LabVm {
   }
 }
 
+/** Waits until another `count` of each of these pings are answered. */
+export async function pingsGoOn(pings: readonly GuestPing[], count: number, limitMs = 60_000): Promise<void> {
+  const befores: number[] = [];
+  for (const ping of pings) befores.push((await ping.answered()).length);
+  for (const [index, ping] of pings.entries()) await eventually(async () => (await ping.answered()).length >= befores[index]! + count, limitMs, () => `${count} more answers`);
+}
+
 export interface PingResult {
   sent: number;
   lost: number;
@@ -125,8 +132,7 @@ export class GuestPing {
 
   /** Waits until another `count` pings are answered. */
   async goesOn(count: number, limitMs = 60_000): Promise<void> {
-    const before = (await this.answered()).length;
-    await eventually(async () => (await this.answered()).length >= before + count, limitMs, () => `${count} more answers`);
+    await pingsGoOn([this], count, limitMs);
   }
 
   /** What was lost between the first answer and the last. */
