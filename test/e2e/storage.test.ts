@@ -3,6 +3,7 @@ import { systemClock } from '../../common/clock.ts';
 import { DiskWriter, WRITTEN_DISK_MIB, wrongBlocks } from '../support/disk-writer.ts';
 import { GuestShell } from '../support/guest-shell.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { LabOsds } from '../support/lab-osd.ts';
 import { eventually } from '../support/lab-vm.ts';
 
 const VOLUME = 'vms/disk1';
@@ -10,6 +11,11 @@ const VOLUME = 'vms/disk1';
 /** Answers come from memory; the rest is for two busy processors. */
 const READ_LIMIT_MS = 500;
 const READS = 20;
+
+/** A client that died is waited for 40 s; a guest that runs is not. */
+const REFUSAL_LIMIT_MS = 20_000;
+
+const SECTORS_PER_MIB = 2_048;
 
 describe('a VM on Ceph, on a cluster of three nodes', () => {
   let lab: Lab;
@@ -78,6 +84,43 @@ describe('a VM on Ceph, on a cluster of three nodes', () => {
     expect(await wrongBlocks(lab, VOLUME, last)).toEqual([]);
   });
 
+  const resize = async (size: string): Promise<void> =>
+    eventually(async () => (await lab.call('PUT', `/api/v1/storage/ceph/volume/${VOLUME}`, { size })).status === 200, 30_000, () => `${VOLUME} to have ${size}`);
+  const guestSees = async (mib: number): Promise<void> =>
+    eventually(async () => Number(await vm.out('cat /sys/block/vda/size')) === mib * SECTORS_PER_MIB, 60_000, () => `the guest to see ${mib} MiB`);
+
+  test('a guest sees that its volume has grown, also when the daemon of its node was down, and goes on', async () => {
+    const before = (await vm.counts()).at(-1)!;
+    await resize('96M');
+    await guestSees(96);
+    const { node } = await vm.show();
+    await lab.exec(node, ['labctl', 'stop', 'pvcd']);
+    try {
+      await resize('128M');
+    } finally {
+      await lab.exec(node, ['labctl', 'start', 'pvcd']);
+    }
+    await guestSees(128);
+    await vm.out('dd if=/dev/zero of=/dev/vda bs=1M seek=127 count=1 conv=notrunc,fsync');
+    await vm.countsBeyond(before + 2);
+    expect(await vm.boots()).toBe(1);
+  });
+
+  test('volumes are created with a definition that gives their sizes, and a definition that is refused leaves none', async () => {
+    const define = (name: string, disks: string[], sizes: string): ReturnType<Lab['call']> => lab.call('POST', '/api/v1/vm', { xml: lab.guestXml(name, { disks }), create_volumes: sizes });
+    const volumes = async (): Promise<string[]> => (await lab.exec('hv1', ['rbd', 'ls', 'vms'])).trim().split('\n');
+    const before = await volumes();
+    expect((await define('disk4', ['vms/new1', 'vms/new2'], '16M,vdb:24M')).status).toBe(200);
+    const sizeOf = async (name: string): Promise<number> => (JSON.parse(await lab.exec('hv1', ['rbd', 'info', `vms/${name}`, '--format', 'json'])) as { size: number }).size / 2 ** 20;
+    expect([await sizeOf('new1'), await sizeOf('new2')]).toEqual([16, 24]);
+    const refused = [await define('disk4', ['vms/new3'], '16M'), await define('disk5', ['vms/new3', 'absent/new4'], '16M'), await define('disk5', ['vms/new3', 'vms/new4'], 'vda:16M')];
+    expect(refused.map(({ status }) => status)).toEqual([510, 510, 510]);
+    expect(JSON.stringify(refused[2]?.body)).toContain('vms/new4');
+    expect(await volumes()).toEqual([...before, 'new1', 'new2']);
+    expect((await lab.call('DELETE', '/api/v1/vm/disk4', { delete_disks: 'true' })).status).toBe(200);
+    expect(await volumes()).toEqual(before);
+  });
+
   test('a definition on a volume that does not exist is refused, and the volume is named', async () => {
     const reply = await lab.call('POST', '/api/v1/vm', { xml: lab.guestXml('disk2', { disks: ['vms/absent'] }) });
     expect(reply.status).not.toBe(200);
@@ -89,8 +132,9 @@ describe('a VM on Ceph, on a cluster of three nodes', () => {
     const second = new GuestShell(lab, 'disk2');
     await second.define({ node: 'hv2' }, lab.guestXml('disk2', { disks: [VOLUME] }));
     await second.post('/state', { state: 'start' });
-    const { failed_reason: reason } = await second.is('fail', undefined, 120_000);
+    const { failed_reason: reason } = await second.is('fail', undefined, REFUSAL_LIMIT_MS);
     expect(reason).toContain(VOLUME);
+    expect(reason).toContain('vms: disk1');
     expect(reason).toContain('10.77.0.13:');
     expect(await second.runsOn(['hv1', 'hv2', 'hv3'])).toEqual([]);
     expect((await lab.call('DELETE', '/api/v1/vm/disk2', { delete_disks: 'true' })).status).not.toBe(200);
@@ -139,5 +183,96 @@ describe('a VM on Ceph, on a cluster of three nodes', () => {
     }
     await healthy();
     expect(await wrongBlocks(lab, VOLUME, await writer.stop())).toEqual([]);
+  });
+
+  describe('OSDs on devices of the hosts', () => {
+    const HOSTS = ['hv1', 'hv2', 'hv3'];
+    const devices = new Map<string, string>();
+    let osds: LabOsds;
+
+    const on = (host: string): string => devices.get(host) ?? expect.fail(`${host} has no device`);
+    /** In the tree below each host, besides the lab's own. */
+    const added = async (): Promise<Map<string, number>> => {
+      const { nodes } = await osds.json<{ nodes: { type: string; name: string; children?: number[] }[] }>('osd', 'tree');
+      const found = nodes.filter(({ type }) => type === 'host').flatMap(({ name, children = [] }) => children.filter((id) => id >= HOSTS.length).map((id) => [name, id] as const));
+      return new Map(found);
+    };
+    const dumped = async (id: number): Promise<{ up: number; in: number } | undefined> => (await osds.json<{ osds: { osd: number; up: number; in: number }[] }>('osd', 'dump')).osds.find(({ osd }) => osd === id);
+    const groups = async (id: number): Promise<number> => (await osds.json<{ pg_stats: unknown[] }>('pg', 'ls-by-osd', String(id))).pg_stats.length;
+    const refusal = async (device: string): Promise<string> => {
+      const { error } = await osds.over(await osds.add('hv2', device));
+      return error ?? expect.fail('the device is not refused');
+    };
+    /** Whichever steps the task has passed by then. */
+    const killAt = async (host: string, task: string, steps: readonly string[]): Promise<void> => {
+      for (const step of steps) {
+        await osds.reaches(task, step);
+        await eventually(async () => lab.signalService(host, 'pvcd', 'SIGKILL').then(() => true), 30_000, () => `pvcd to run on ${host}`);
+      }
+    };
+
+    beforeAll(async () => {
+      osds = new LabOsds(lab);
+      for (const host of HOSTS) devices.set(host, await osds.device(host));
+    });
+
+    afterAll(async () => {
+      for (const [host, device] of devices) await osds.detach(host, device);
+    });
+
+    test('a device that is missing, has a file system, is mounted or partitioned is refused by name', async () => {
+      const device = on('hv2');
+      const run = (...command: string[]): Promise<string> => lab.exec('hv2', command);
+      expect(await refusal('/dev/pvc-nothing')).toMatch(/there is no such device/u);
+      await run('mkfs.ext4', '-q', device);
+      expect(await refusal(device)).toMatch(/not empty: ext4/u);
+      await run('mount', device, '/mnt');
+      try {
+        expect(await refusal(device)).toMatch(/mounted: \/mnt/u);
+      } finally {
+        await run('umount', '/mnt');
+      }
+      await run('wipefs', '--quiet', '--all', device);
+      await osds.partition(device);
+      expect(await refusal(device)).toMatch(/not empty: dos/u);
+      await run('wipefs', '--quiet', '--all', device);
+      expect(await added()).toEqual(new Map());
+    });
+
+    test('are added on each node although its daemon is killed, come up, and get data', async () => {
+      await writer.start();
+      const kills = { hv1: ['start'], hv2: ['prepare', 'join'], hv3: ['register', 'place'] };
+      const tasks = await Promise.all(Object.entries(kills).map(async ([host, steps]) => ({ host, steps, task: await osds.add(host, on(host)) })));
+      await Promise.all(tasks.map(({ host, steps, task }) => killAt(host, task, steps)));
+      for (const { task } of tasks) expect(await osds.over(task)).toMatchObject({ state: 'SUCCESS', error: null });
+      const ids = await added();
+      expect([...ids.keys()].toSorted()).toEqual(HOSTS);
+      for (const id of ids.values()) {
+        await eventually(async () => (await dumped(id))?.up === 1 && (await groups(id)) > 0, 60_000, () => `OSD ${id} to be up and to hold data`);
+        expect(await dumped(id)).toMatchObject({ up: 1, in: 1 });
+      }
+      await writer.goesOn(2, 90_000);
+      await healthy();
+    });
+
+    test('go out and in, and are removed although the daemons are killed; nothing is left of them and no byte is wrong', async () => {
+      const ids = await added();
+      const first = ids.get('hv1')!;
+      for (const state of ['out', 'in'] as const) {
+        expect((await lab.call('POST', `/api/v1/storage/ceph/osd/${first}/state`, { state })).status).toBe(200);
+        expect((await dumped(first))?.in).toBe(state === 'in' ? 1 : 0);
+      }
+      const kills: Record<string, string[]> = { hv1: ['purge'], hv2: ['drain', 'wipe'], hv3: ['out', 'stop'] };
+      const tasks = await Promise.all([...ids].map(async ([host, id]) => ({ host, id, task: await osds.remove(id) })));
+      await Promise.all(tasks.map(({ host, task }) => killAt(host, task, kills[host] ?? [])));
+      for (const { host, id, task } of tasks) {
+        expect(await osds.over(task)).toMatchObject({ state: 'SUCCESS', error: null });
+        expect(await dumped(id)).toBeUndefined();
+        expect(await osds.signatures(host, on(host))).toEqual([]);
+      }
+      expect(await added()).toEqual(new Map());
+      await healthy();
+      expect(await wrongBlocks(lab, VOLUME, await writer.stop())).toEqual([]);
+    });
   });
 });
