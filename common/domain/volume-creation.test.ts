@@ -9,7 +9,7 @@ function disk(dev: string, name: string, type = 'network'): string {
 }
 
 const ref = (volume: string): VolumeRef => ({ pool: 'vms', volume });
-const XML = aDomainXml({ devices: disk('vda', 'vms/one') + disk('vdb', 'vms/two') + disk('vdc', 'vms/three') + disk('vdd', '', 'file') });
+const XML = aDomainXml({ devices: disk('vda', 'vms/one') + disk('vdb', 'vms/two') + disk('vdc', 'vms/three') + disk('vdd', '', 'file') + disk('vde', 'vms/space/one') });
 const every = (sizeBytes: number): VolumeSize => ({ dev: null, sizeBytes });
 const of = (dev: string, sizeBytes: number): VolumeSize => ({ dev, sizeBytes });
 
@@ -49,7 +49,7 @@ describe('the volumes that a definition needs', () => {
 
 describe('a size', () => {
   test('of a disk that is not there, or not on a volume, is refused', () => {
-    for (const dev of ['vdz', 'vdd']) expect(refusal([], [of(dev, 1)])).toEqual(['a size is given for a disk that the definition does not have on a volume', dev]);
+    for (const dev of ['vdz', 'vdd', 'vde']) expect(refusal([], [of(dev, 1)])).toEqual(['a size is given for a disk that the definition does not have on a volume', dev]);
   });
 
   test('that is given twice is refused', () => {

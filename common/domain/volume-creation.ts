@@ -22,12 +22,17 @@ const NAMED_MAX = 10;
  * @throws AppError 'invalid' when a missing volume has no size, or a name that none may have; when a size is of no disk on a volume, or one of two.
  */
 export function volumesToCreate(xml: string, missing: readonly VolumeRef[], sizes: readonly VolumeSize[]): VolumeCreation[] {
-  const disks = readDomainFacts(xml).disks.filter(({ type }) => type === 'rbd');
+  const disks = readDomainFacts(xml).disks.filter(({ type, name }) => type === 'rbd' && !isInNamespace(name));
   const byDev = sizesByDev(disks, sizes);
   const sized = missing.map((ref) => ({ ref, sizeBytes: byDev.get(devOf(disks, ref)) ?? byDev.get(null) }));
   const without = sized.filter(({ sizeBytes }) => sizeBytes === undefined).map(({ ref }) => volumeText(ref));
   if (without.length > 0) throw new AppError('invalid', 'the definition has disks on volumes that do not exist', { volumes: without.slice(0, NAMED_MAX).join(', ') });
   return sized.flatMap(({ ref, sizeBytes }) => (sizeBytes === undefined ? [] : [{ ref: creatable(disks, ref), sizeBytes }]));
+}
+
+/** Volumes in a namespace of their pool are none of those that are kept here. */
+function isInNamespace(name: string): boolean {
+  return name.split('/').length > 2;
 }
 
 function sizesByDev(disks: readonly DomainDisk[], sizes: readonly VolumeSize[]): Map<string | null, number> {
