@@ -24,3 +24,15 @@ test('an error is one line with what to do, without what is only for logs', () =
   expect(line).toBe('pvc: no answer from the API - is the API at http://pvc/api/v1 up? See pvc connection list');
   expect(errorLine(new ClientError('arguments', 'wrong', { details: ['vm: too short'] }), place)).toBe('pvc: wrong (vm: too short) - see pvc vm info --help');
 });
+
+test.each([
+  ['pvc vm info', 'pvc vm list'],
+  ['pvc network acl info', 'pvc network list'],
+  ['pvc storage volume info', 'pvc storage volume list'],
+])('%s that finds nothing names %s', (command, list) => {
+  expect(errorLine(new ClientError('answer', 'not there', { status: 404 }), { command, url: undefined })).toBe(`pvc: not there - ${list} has the names`);
+});
+
+test('a command that nothing is listed for names its help', () => {
+  expect(errorLine(new ClientError('answer', 'refused', { status: 510 }), { command: 'pvc storage status', url: undefined })).toBe('pvc: refused - see pvc storage status --help');
+});

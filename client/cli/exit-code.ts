@@ -61,10 +61,16 @@ function adviceOf({ kind, status }: ClientError, { command, url }: Place): strin
 function answerAdvice(status: number | undefined, command: string): string {
   if (status === UNAUTHENTICATED || status === FORBIDDEN) return 'give a valid token: pvc connection add, or PVC_API_TOKEN';
   if (status === TOO_MANY) return 'wait and try again';
-  const noun = command.split(' ')[1] ?? 'cluster';
-  const lists = ['vm', 'node', 'network', 'task'].includes(noun);
-  if (status === NOT_FOUND && lists) return `pvc ${noun} list has the names`;
-  return lists ? `see pvc ${noun} list and ${command} --help` : `see ${command} --help`;
+  const list = listOf(command);
+  if (list === undefined) return `see ${command} --help`;
+  return status === NOT_FOUND ? `${list} has the names` : `see ${list} and ${command} --help`;
+}
+
+/** The command that lists what another one is about: `pvc storage volume list` for `pvc storage volume info`. */
+function listOf(command: string): string | undefined {
+  const [, noun = '', ...more] = command.split(' ');
+  if (['vm', 'node', 'network', 'task'].includes(noun)) return `pvc ${noun} list`;
+  return noun === 'storage' && more.length > 1 ? `pvc storage ${more.slice(0, -1).join(' ')} list` : undefined;
 }
 
 /** Facts that help whoever reads the API's log, and nobody else. */

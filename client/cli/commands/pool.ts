@@ -91,9 +91,9 @@ const setPgs = actVerb({
 /** Ceph does not permit it without mon_allow_pool_delete; that is told when it refuses. */
 async function lossOf(context: Context, name: string): Promise<string[]> {
   const storage = await context.storage();
-  const [pool, volumes, users] = await Promise.all([storage.getPool(name), storage.listVolumes({ pool: name }), usersLine(context, `volumes of ${name} are disks`, (volume) => volume.startsWith(`${name}/`))]);
+  const [pool, volumes, users] = await Promise.all([storage.getPool(name), storage.listVolumes({ pool: name }), usersLine(context, 'volumes of it are disks', (volume) => volume.startsWith(`${name}/`))]);
   const snapshots = volumes.reduce((sum, { stats }) => sum + stats.snapshot_count, 0);
-  const kept = volumes.length === 0 ? [] : [`lost with it: ${counted(volumes.length, 'volume')} (${named(volumes.map((one) => one.name))}) and ${counted(snapshots, 'snapshot')}`];
+  const kept = volumes.length === 0 ? [] : [`lost with it: ${[`${counted(volumes.length, 'volume')} (${named(volumes.map((one) => one.name))})`, ...(snapshots === 0 ? [] : [counted(snapshots, 'snapshot')])].join(', ')}`];
   return [`pool ${name} is removed with everything in it: ${showBytes(pool.stats.stored_bytes)}`, ...kept, ...users];
 }
 
