@@ -294,11 +294,12 @@ describe('networks on a real cluster of three nodes', () => {
     test('as planned, packets through the gateway are interrupted for a second at most', async () => {
       const gaps = await interruption(() => makePrimary(second));
       figure('planned move: gateway, routed, routed IPv6', gaps, 'ms');
-      for (const gap of gaps) expect(gap).toBeLessThanOrEqual(1_000);
       await comes('the servers to move', () => everythingIsOn(second).then(() => true));
       await renews();
       await makePrimary(first);
       await comes('the servers to move back', () => everythingIsOn(first).then(() => true));
+      // At the end, so that the next test finds all in its place.
+      for (const gap of gaps) expect(gap).toBeLessThanOrEqual(1_000);
     });
 
     test('and was killed, they are interrupted for the session timeout and two seconds at most', async () => {
@@ -308,13 +309,13 @@ describe('networks on a real cluster of three nodes', () => {
         await comes('another primary', async () => [second, third].includes((await primary()) ?? ''));
       });
       figure('killed primary: gateway, routed, routed IPv6', gaps, 'ms');
-      for (const gap of gaps) expect(gap).toBeLessThanOrEqual(SESSION_TIMEOUT_MS + 2_000);
       await comes('the servers to run elsewhere', async () => everythingIsOn((await primary())!).then(() => true));
       await renews();
       await lab.power(first, 'on');
       await watch.begin(first);
       await comes(`${first} to be back`, async () => ((await ok('GET', `/node/${first}`)) as { daemon_state: string }).daemon_state === 'run', 60_000);
       await everythingIsOn((await primary())!);
+      for (const gap of gaps) expect(gap).toBeLessThanOrEqual(SESSION_TIMEOUT_MS + 2_000);
     });
 
     test('no address was on two hosts at once, ever', async () => {
