@@ -14,12 +14,14 @@ export class Hint {
   async wait(clock: Clock, limitMs: number, signal: AbortSignal): Promise<void> {
     if (!this.#given && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        const timer = clock.after(limitMs, resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-        this.#wake = () => {
+        const end = (): void => {
           timer.cancel();
+          signal.removeEventListener('abort', end);
           resolve();
         };
+        const timer = clock.after(limitMs, end);
+        signal.addEventListener('abort', end, { once: true });
+        this.#wake = end;
       });
     }
     this.#wake = undefined;
