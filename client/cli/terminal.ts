@@ -44,7 +44,7 @@ export function hasColours(sink: Sink, env: Terminal['env']): boolean {
   return sink.isTTY === true && env['TERM'] !== 'dumb';
 }
 
-/** Whether lines can be drawn over there. */
+/** Whether lines can be drawn over there: on a terminal that has a size. */
 export function canRedraw(sink: Sink, env: Terminal['env']): boolean {
-  return sink.isTTY === true && env['TERM'] !== 'dumb';
+  return sink.isTTY === true && env['TERM'] !== 'dumb' && sink.rows !== 0;
 }

@@ -62,7 +62,7 @@ export async function renderItem<Item>(parts: { fields: readonly Column<Item>[];
 
 export async function renderDocument(document: unknown, format: 'json' | 'yaml'): Promise<string> {
   if (format === 'json') return `${JSON.stringify(document, null, 2)}\n`;
-  return (await import('yaml')).stringify(document, { aliasDuplicateObjects: false });
+  return (await import('./yaml-text.ts')).yamlText(document);
 }
 
 function picked<Row>(columns: readonly Column<Row>[], row: Row): Record<string, Cell> {
