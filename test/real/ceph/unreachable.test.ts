@@ -6,12 +6,14 @@ import { tellOnFailure } from '../../support/ceph-report.ts';
 import { until } from '../../support/until.ts';
 import { startScene, type StorageScene } from './storage-support.ts';
 
-/** Requests that have nothing to do with storage, while it hangs. */
+/** Requests that do not need what hangs. */
 const OTHERS_LIMIT_MS = 20;
+/** On a machine with much else to do nothing takes 20 ms; then as many times as long as before. */
+const OTHERS_FACTOR_MAX = 4;
 /** What one operation may take here. */
 const OPERATION_LIMIT_S = 3;
-/** That, and a little. */
-const STORAGE_LIMIT_MS = OPERATION_LIMIT_S * 1_000 + 5_000;
+/** That, and a little for a busy machine; less than the default of one operation. */
+const STORAGE_LIMIT_MS = OPERATION_LIMIT_S * 1_000 + 10_000;
 /** The storage is looked at each 5 s, and further apart when a look takes long, as on a busy machine. */
 const LOOK_LIMIT_MS = 60_000;
 
@@ -19,6 +21,13 @@ async function elapsed<T>(work: () => Promise<T>): Promise<{ result: T; elapsedM
   const beganMs = systemClock.monotonicMs();
   const result = await work();
   return { result, elapsedMs: systemClock.monotonicMs() - beganMs };
+}
+
+/** The middle one: all at once on a machine that others use too, the slowest would tell of the machine. */
+async function usual(count: number, work: () => Promise<unknown>): Promise<number> {
+  const samples: number[] = [];
+  for (let at = 0; at < count; at += 1) samples.push((await elapsed(work)).elapsedMs);
+  return middle(samples);
 }
 
 function middle(samples: readonly number[]): number {
@@ -57,6 +66,9 @@ describe.skipIf(cephMissing() !== undefined)('storage that does not answer', () 
   test('OSDs that hang cost storage calls a clear error within their limit, and others nothing', async () => {
     const { api, ceph } = scene;
     await scene.command('/volume', { query: { pool: 'vms', volume: 'held', size: '8M' } });
+    const others = (): Promise<number> => usual(100, () => ask(api.base, '/status'));
+    const status = (): Promise<number> => usual(20, () => scene.ask('/status'));
+    const before = { others: await others(), status: await status() };
     // All of them: nobody is left to report them, and they stay in the map as up, which is the worst case.
     for (const osd of ceph.osds) osd.pause();
     try {
@@ -67,13 +79,8 @@ describe.skipIf(cephMissing() !== undefined)('storage that does not answer', () 
         scene.ask('/volume/snapshot', { method: 'POST', query: { pool: 'vms', volume: 'held', snapshot: 's' } }),
         scene.ask('/volume/vms/held', { method: 'DELETE' }),
       ].map((work) => elapsed(() => work));
-      const others: number[] = [];
-      for (let count = 0; count < 100; count += 1) others.push((await elapsed(() => ask(api.base, '/status'))).elapsedMs);
-      const status: number[] = [];
-      for (let count = 0; count < 20; count += 1) status.push((await elapsed(() => scene.ask('/status'))).elapsedMs);
-      // All at once on a machine that others use too: the middle one tells of us, the slowest of the machine.
-      expect(middle(others)).toBeLessThan(OTHERS_LIMIT_MS);
-      expect(middle(status)).toBeLessThan(OTHERS_LIMIT_MS);
+      expect(await others()).toBeLessThan(Math.max(OTHERS_LIMIT_MS, OTHERS_FACTOR_MAX * before.others));
+      expect(await status()).toBeLessThan(Math.max(OTHERS_LIMIT_MS, OTHERS_FACTOR_MAX * before.status));
       expect((await scene.ask('/pool')).body).toMatchObject([{ name: 'vms', volume_count: null }]);
       for (const { result, elapsedMs } of await Promise.all(hanging)) {
         expect([result.code, result.text]).toEqual([510, expect.stringMatching(/time limit|timed out|ETIMEDOUT|may have/u)]);
