@@ -1,3 +1,4 @@
+import type { DhcpLeaseView } from '../../common/view/dhcp-lease.ts';
 import { ClusterClient } from '../cluster-client.ts';
 import type { Connection } from '../connection.ts';
 import { NetworkClient } from '../network-client.ts';
@@ -26,11 +27,11 @@ export async function namesOf(connection: Connection, kind: Completes, { before,
     case 'task':
       return (await new TaskClient(connection).list(options)).map(({ id, state }) => ({ word: id, about: state }));
     case 'network':
-      return (await new NetworkClient(connection).list({}, options)).map(({ vni, description }) => ({ word: String(vni), about: description }));
+      return (await new NetworkClient(connection).list({}, options)).map(({ vni, description }) => ({ word: description, about: `VNI ${vni}` }));
     case 'network-acl':
       return (await new NetworkClient(connection).listAcl(first, {}, options)).map(({ description, rule }) => ({ word: description, about: rule }));
     case 'dhcp-lease':
-      return (await new NetworkClient(connection).listLeases(first, {}, options)).map(({ mac_address, hostname }) => ({ word: mac_address, about: hostname }));
+      return (await new NetworkClient(connection).listLeases(first, {}, options)).map(leaseCandidate);
     case 'pool':
       return (await new StorageClient(connection).listPools({}, options)).map(({ name, tier }) => ({ word: name, about: tier }));
     case 'volume':
@@ -41,4 +42,10 @@ export async function namesOf(connection: Connection, kind: Completes, { before,
     case 'file':
       return [];
   }
+}
+
+/** A client of DHCPv6 may not tell its MAC address. */
+function leaseCandidate({ mac_address, ip4_address, ip6_address, hostname }: DhcpLeaseView): Candidate {
+  const address = ip4_address === '' ? ip6_address : ip4_address;
+  return mac_address === '' ? { word: address, about: hostname } : { word: mac_address, about: hostname === '' ? address : `${address} ${hostname}` };
 }

@@ -158,3 +158,16 @@ describe('reservations and leases', () => {
     expect(await line('network lease info office nobody')).toMatchObject({ code: 1 });
   });
 });
+
+test('a shell completes the names of networks, rules and leases', async () => {
+  const offered = async (...words: string[]): Promise<string[][]> => (await done('complete', 'network', ...words)).split('\n').filter((one) => one !== '').map((one) => one.split('\t'));
+  await said(OFFICE);
+  await said('network add 6 -d lab');
+  await said(`network dhcp add office ${MAC} 10.5.0.20 --hostname printer`);
+  await done('network', 'acl', 'add', 'office', '--in', '-d', 'ssh', '-r', 'tcp dport 22 accept');
+  expect(await offered('info', 'o')).toEqual([['office', 'VNI 5']]);
+  expect(await offered('acl', 'remove', 'office', '')).toEqual([['ssh', 'tcp dport 22 accept']]);
+  expect(await offered('dhcp', 'remove', 'office', '52')).toEqual([[MAC, '10.5.0.20 printer']]);
+  expect(await offered('acl', 'remove', 'lab', '')).toEqual([]);
+  expect(await offered('add', '9', '--type', '')).toEqual([['managed'], ['bridged']]);
+});

@@ -128,7 +128,7 @@ const add = actVerb({
     ...SWITCHES,
   },
   examples: [
-    ['pvc network add 5 -d office -i 10.5.0.0/24 -g 10.5.0.1 --dhcp on --dhcp-start 10.5.0.100 --dhcp-end 10.5.0.199', 'with DHCP'],
+    ['pvc network add 5 -d office -i 10.5.0.0/24 -g 10.5.0.1', 'IPv4, without DHCP'],
     ['pvc network add 6 -d lab --ipnet6 2001:db8:6::/64 --nat on', 'IPv6 alone'],
     ['pvc network add 100 -d lan -p bridged', 'VLAN 100 of the hosts'],
   ],
@@ -174,8 +174,8 @@ const modify = actVerb({
     ...SWITCHES,
   },
   examples: [
-    ['pvc network modify office --dhcp off', 'guests keep the addresses they have until these end'],
-    ['pvc network modify office -d headquarters --ipnet6 none', 'another name, and no IPv6 any more'],
+    ['pvc network modify office --dhcp on --dhcp-start 10.5.0.100 --dhcp-end 10.5.0.199', 'give out a hundred addresses'],
+    ['pvc network modify office -d headquarters --ipnet6 none --gateway6 none', 'another name, and no IPv6 any more'],
   ],
   run: async (context, { network, description, dns, ...rest }) => (await context.networks()).modify(network, { description, name_servers: dns, mtu: rest.mtu, ...settingsOf(rest) }),
 });

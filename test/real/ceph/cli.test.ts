@@ -94,6 +94,20 @@ describe.skipIf(cephMissing() !== undefined)('pvc storage', () => {
     expect(await imageNames(scene, 'vms')).toContain('lost');
   });
 
+  test('a shell completes the names of pools, volumes, snapshots and OSDs', async () => {
+    const offered = async (line: string): Promise<string[]> => {
+      const { code, stdout } = await pvc({ PVC_API_URL: scene.api.base, PVC_API_TOKEN: TOKEN }, 'complete', 'storage', ...line.split(' '));
+      expect(code, line).toBe(0);
+      return stdout.split('\n').map((one) => one.split('\t')[0] ?? '').filter((one) => one !== '');
+    };
+    await said('volume add vms named 10M');
+    await said('snapshot add vms named here');
+    expect(await offered('pool info v')).toEqual(['vms']);
+    expect(await offered('volume info vms nam')).toEqual(['named']);
+    expect(await offered('snapshot info vms named ')).toEqual(['here']);
+    expect(await offered('osd out ')).toEqual(['0', '1']);
+  });
+
   test('a pool is added, changed and removed', async () => {
     await said('pool add fast 8 --replcfg copies=2,mincopies=1');
     expect(rows(await said('pool list fast --columns name,tier,pgs,copies,mincopies'))).toEqual([['NAME', 'TIER', 'PGS', 'COPIES', 'MINCOPIES'], ['fast', 'default', '8', '2', '1']]);
