@@ -16,7 +16,9 @@ export interface Terminal {
 /** The one that this process was started with. */
 export function processTerminal(clock: Clock): Terminal {
   return {
-    stdin: process.stdin,
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

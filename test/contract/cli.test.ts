@@ -64,6 +64,12 @@ describe('in a pipe', () => {
     expect(stdout).toContain('node hv2 is dead');
   });
 
+  test('a definition on standard input is waited for', async () => {
+    writeFileSync(join(pvc.folder, 'late.xml'), domainXml('late', { devices: '' }));
+    expect(await pvc.bash('(sleep 1; cat late.xml) | pvc vm define -')).toEqual({ code: 0, stdout: expect.stringMatching(/^VM late is defined/u), stderr: '' });
+    await run('vm remove late --yes');
+  });
+
   test('a reader that ends early is no fault', async () => {
     expect(await pvc.bash('set -o pipefail; pvc manual | head -1')).toEqual({ code: 0, stdout: expect.stringMatching(/^\.TH/u), stderr: '' });
   });

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ClientError } from '../../client-error.ts';
 import type { Context } from '../context.ts';
 import { flag, one, text } from '../declare.ts';
 import { column } from '../output/column.ts';
+import { readInput } from '../read-input.ts';
 import { canAsk } from '../terminal.ts';
 import { actVerb, itemVerb, listVerb, type Group } from '../verb.ts';
 
@@ -44,22 +44,12 @@ const list = listVerb({
   },
 });
 
-const STDIN_FD = 0;
-
 /** From a file, from standard input, or asked for without showing it. Never from the arguments, which everybody on the machine can read. */
 async function tokenOf(context: Context, file: string | undefined): Promise<string> {
-  if (file !== undefined) return filled(readText(file === '-' ? STDIN_FD : file, file));
+  if (file !== undefined) return filled(await readInput(context.terminal, file));
   if (!canAsk(context.terminal)) throw new ClientError('arguments', 'give the token with --token-file FILE, or --token-file - for standard input');
   const { askSecret } = await import('../prompt.ts');
   return filled(await askSecret(context.terminal, 'API token'));
-}
-
-function readText(from: string | number, shown: string): string {
-  try {
-    return readFileSync(from, 'utf8');
-  } catch (cause) {
-    throw new ClientError('arguments', `${shown} cannot be read`, { cause });
-  }
 }
 
 function filled(given: string): string {

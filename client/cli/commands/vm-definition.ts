@@ -1,22 +1,11 @@
-import { readFileSync } from 'node:fs';
 import type { VmView } from '../../../common/view/vm.ts';
-import { ClientError } from '../../client-error.ts';
 import type { Context } from '../context.ts';
 import { flag, integer, neededText, one, text, texts, word } from '../declare.ts';
+import { readInput } from '../read-input.ts';
 import { actVerb, textVerb, type Verb } from '../verb.ts';
 import { MIGRATION_METHODS, SELECTORS, VM } from './vm-parts.ts';
 
 const FILE = one('file of a libvirt domain definition; - for standard input', { completes: 'file' });
-const STDIN_FD = 0;
-
-/** @throws ClientError 'arguments'. */
-function readDefinition(file: string): string {
-  try {
-    return readFileSync(file === '-' ? STDIN_FD : file, 'utf8');
-  } catch (cause) {
-    throw new ClientError('arguments', `${file} cannot be read`, { cause });
-  }
-}
 
 const define = actVerb({
   name: 'define',
@@ -40,7 +29,7 @@ const define = actVerb({
     ['virt-install … --print-xml | pvc vm define -', 'from another program'],
   ],
   run: async (context, { file, node, selector, limit, autostart, method, downtime, profile, tags, protectedTags }) =>
-    (await context.vms()).define(readDefinition(file), {
+    (await context.vms()).define(await readInput(context.terminal, file), {
       node,
       selector,
       limit,
@@ -84,7 +73,7 @@ const modify = actVerb({
   arguments: { vm: VM, file: FILE },
   options: { restart: RESTART },
   examples: [['pvc vm modify web1 web1.xml --restart', 'and restart it']],
-  run: async (context, { vm, file, restart }) => (await context.vms()).modify(vm, readDefinition(file), { restart }),
+  run: async (context, { vm, file, restart }) => (await context.vms()).modify(vm, await readInput(context.terminal, file), { restart }),
 });
 
 const edit = actVerb({
