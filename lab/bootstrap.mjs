@@ -237,6 +237,7 @@ function build() {
     [path.join(ROOT, 'client/make-package.mjs'), path.join(ROOT, 'dist/client-package')],
   ];
   for (const step of steps) if (run(process.execPath, step) !== 0) giveUp('The build failed: see above.');
+  if (run(process.execPath, [path.join(ROOT, 'client/bundle-command.mjs')]) !== 0) giveUp('The pvc command could not be built: see above.');
 }
 
 async function main() {
