@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bundledPvc, type PvcCommand, type Result } from '../support/pvc-command.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { until } from '../support/until.ts';
 
 let lab: Lab;
 let pvc: PvcCommand;
@@ -81,4 +82,21 @@ test('a VM that is deleted is gone', async () => {
   await succeeds('vm delete web1 --yes');
   expect((await succeeds('vm list --columns name --format raw')).trim()).toBe('web2');
   expect(await lab.exec('hv1', ['virsh', 'list', '--all', '--name'])).not.toMatch(/^web1$/mu);
+});
+
+test('a network comes into force on its nodes, with its rules and reservations, and goes with all of them', async () => {
+  await succeeds('network add 5 -d office -i 10.5.0.0/24 -g 10.5.0.1 --dhcp on --dhcp-start 10.5.0.100 --dhcp-end 10.5.0.199');
+  const added = await pvc.run(['network', 'acl', 'add', 'office', '--in', '-d', 'ssh', '-r', 'tcp dport 22 accept']);
+  expect([added.code, added.stderr]).toEqual([0, '']);
+  await succeeds('network dhcp add office 52:54:00:12:34:56 10.5.0.20 --hostname printer');
+  await until(async () => /^office\t([1-9])\/\1\n$/u.test(await succeeds('network list office --columns description,nodes --format raw')), 30_000, 'the network is on its nodes');
+  const primary = (await succeeds('cluster primary --columns node --format raw')).trim();
+  expect(await lab.exec(primary, ['ip', '-brief', 'address', 'show', 'dev', 'vmbr5'])).toContain('10.5.0.1/24');
+  await until(async () => (await lab.exec(primary, ['nft', 'list', 'ruleset'])).includes('tcp dport 22 accept'), 30_000, 'the rule is in force');
+  const screen = pvc.open('pvc network remove office');
+  await screen.see('lost with it: 1 access rule, 1 reservation');
+  await screen.see('Go on?');
+  screen.type('y\r');
+  expect(await screen.ended()).toBe(0);
+  await until(async () => !(await lab.exec(primary, ['ip', '-brief', 'link'])).includes('vmbr5'), 30_000, 'its bridge is gone');
 });
