@@ -5,9 +5,10 @@ import { run } from '../../../common/process.ts';
 import { osdUuid } from '../../../common/schema/osd.ts';
 import { LinuxBlockDevices } from '../../../node-daemon/drivers/block-device.ts';
 import { deviceFault } from '../../../node-daemon/plans/osd-device.ts';
-import { ask, startApi, type Answer, type TestApi } from '../../contract/api-support.ts';
+import { ask, startApi, TOKEN, type Answer, type TestApi } from '../../contract/api-support.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
 import { tellOnFailure } from '../../support/ceph-report.ts';
+import { pvc } from '../../support/memory-terminal.ts';
 import { startNetworkNamespace } from '../../support/network-namespace.ts';
 import { OsdScene, type Marks } from '../../support/osd-scene.ts';
 import { partitionTable } from '../../support/partition-table.ts';
@@ -104,8 +105,10 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     expect(await scene.cluster.exec(['rbd', 'bench', '--io-type', 'read', '--io-total', '16M', '--io-size', '1M', 'vms/disk'])).toContain('elapsed');
   });
 
-  test('one with copies that have no other place is removed by force', async () => {
-    expect(await finished(await post({}, NEWER))).toBe('SUCCESS');
+  test('one that pvc has added, with copies that have no other place, is removed by force', async () => {
+    const added = await pvc({ PVC_API_URL: api.base, PVC_API_TOKEN: TOKEN }, 'storage', 'osd', 'add', 'hv1', scene.device, '--weight', '0.004');
+    expect([added.code, added.stdout], added.stderr).toEqual([0, `${scene.device} of node hv1 is an OSD\n`]);
+    expect(added.stderr).toMatch(/✔ check(.|\n)*✔ join/u);
     await scene.cluster.exec(['ceph', 'osd', 'pool', 'set', 'vms', 'size', '3']);
     const answer = await remove(scene.status?.id ?? -1, { yes_i_really_mean_it: 'yes', force: 'yes' });
     expect(answer.code, answer.text).toBe(200);
