@@ -53,6 +53,8 @@ export class FirewallReconciler implements Reconciler {
   /** The part of each network, made once from its documents. */
   readonly #parts = new Map<number, { readonly from: NetworkDocuments; readonly part: FirewallPart }>();
   #observed: { readonly tables: ObservedFirewall; readonly atMs: number } | undefined;
+  /** Grows with each doubt: what was learned while one came may be older than it. */
+  #doubts = 0;
 
   constructor(deps: FirewallDeps) {
     this.#deps = deps;
@@ -73,6 +75,7 @@ export class FirewallReconciler implements Reconciler {
   /** Somebody else may have changed our tables. */
   doubt(): void {
     this.#observed = undefined;
+    this.#doubts += 1;
   }
 
   async reconcile(_key: string, signal: AbortSignal): Promise<Outcome> {
@@ -92,7 +95,10 @@ export class FirewallReconciler implements Reconciler {
   async #look(signal: AbortSignal): Promise<ObservedFirewall> {
     const now = this.#deps.clock.monotonicMs();
     if (this.#observed === undefined || now - this.#observed.atMs > LOOK_AGAIN_MS) {
-      this.#observed = { tables: await this.#deps.firewall.list(signal), atMs: now };
+      const doubts = this.#doubts;
+      const tables = await this.#deps.firewall.list(signal);
+      this.#observed = doubts === this.#doubts ? { tables, atMs: now } : undefined;
+      return tables;
     }
     return this.#observed.tables;
   }
@@ -100,10 +106,11 @@ export class FirewallReconciler implements Reconciler {
   /** @returns why networks are not as they should be; all others are. */
   async #apply(parts: readonly FirewallPart[], changes: readonly FirewallChange[], signal: AbortSignal): Promise<Map<number, string>> {
     this.#observed = undefined;
+    const doubts = this.#doubts;
     const applied = await this.#put(TABLES, changes, signal);
     const { refused } = applied.kind === 'done' ? applied : await this.#remake(parts, applied.message, signal);
-    if (refused.size === 0) this.#observed = { tables: inForceAfter(parts), atMs: this.#deps.clock.monotonicMs() };
-    else this.#deps.log.error({ refused: Object.fromEntries(refused) }, 'rules of networks cannot be put in force');
+    if (refused.size === 0 && doubts === this.#doubts) this.#observed = { tables: inForceAfter(parts), atMs: this.#deps.clock.monotonicMs() };
+    if (refused.size > 0) this.#deps.log.error({ refused: Object.fromEntries(refused) }, 'rules of networks cannot be put in force');
     return refused;
   }
 
