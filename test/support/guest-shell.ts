@@ -29,7 +29,7 @@ export class GuestShell extends LabVm {
 
   /** Runs a command line in the guest to its end; a guest that just moved is found again. */
   async sh(command: string, limitMs = COMMAND_LIMIT_MS): Promise<GuestAnswer> {
-    const { node } = await this.show();
+    const node = await this.#whereabouts();
     this.#count += 1;
     const path = `${await this.#at.root(node)}${shellSocket(this.name)}`;
     const [begin, end] = [`-begin ${this.#count}-`, `-end ${this.#count}-`];
@@ -62,6 +62,13 @@ export class GuestShell extends LabVm {
     } finally {
       socket.destroy();
     }
+  }
+
+  /** The node that it is on, also while the API moves. */
+  async #whereabouts(): Promise<string> {
+    let node = '';
+    await eventually(async () => (node = (await this.show()).node) !== '', LOOK_LIMIT_MS * 10, () => `the API to say where ${this.name} is`);
+    return node;
   }
 
   /** The output of a command that must succeed. */
