@@ -10,7 +10,7 @@ import type { TaskClient } from '../task-client.ts';
 import type { VmClient } from '../vm-client.ts';
 import type { Column } from './output/column.ts';
 import { renderDocument, renderItem, renderList, type Format, type Look, type Section } from './output/render.ts';
-import { canAsk, canRedraw, hasColours, type Terminal } from './terminal.ts';
+import { canAsk, hasColours, type Terminal } from './terminal.ts';
 import type { Reply } from './verb.ts';
 
 /** What the options that many commands have say. */
@@ -27,8 +27,6 @@ export interface Settings {
   /** Longest wait, in milliseconds. */
   readonly waitLimitMs: number;
 }
-
-const MS_PER_S = 1_000;
 
 /** What a command works with: the clients of the services, loaded when they are asked for, and its output. */
 export class Context {
@@ -146,15 +144,5 @@ export class Context {
     }
     const { watch } = await import('./watch.ts');
     await watch({ terminal: this.terminal, text, pause: (signal) => delay(this.terminal.clock, watchMs, signal) });
-  }
-
-  /** Whether bars and lists can be drawn over: progress goes to standard error. */
-  get redraws(): boolean {
-    return canRedraw(this.terminal.stderr, this.terminal.env);
-  }
-
-  /** Seconds of the longest wait. */
-  get waitLimitS(): number {
-    return this.settings.waitLimitMs / MS_PER_S;
   }
 }

@@ -54,15 +54,12 @@ class Attendance<T> {
   }
 
   async run(): Promise<T | undefined> {
-    const closing = new AbortController();
     const limitMs = this.#context.settings.waitLimitMs;
-    const waiting = this.#work.wait({ limitMs, signal: this.#over.signal, onProgress: (seen) => this.#show(seen) });
     try {
-      return await waiting;
+      return await this.#work.wait({ limitMs, signal: this.#over.signal, onProgress: (seen) => this.#show(seen) });
     } catch (error) {
       return this.#ended(toClientError(error), limitMs);
     } finally {
-      closing.abort();
       await this.#question;
     }
   }
