@@ -53,6 +53,7 @@ const RUN_PACKAGES = [
   ['iperf3', '/usr/bin/iperf3'],
   ['systemd', '/usr/bin/systemd-analyze'],
   ['xz-utils', '/usr/bin/xz'],
+  ['man-db', '/usr/bin/man'],
 ];
 
 /** What Debian 13 has in a package of its own and Debian 12 in ceph-osd: installed after the others, where it is still missing. @type {readonly (readonly [string, string])[]} */
