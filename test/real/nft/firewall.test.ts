@@ -7,6 +7,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { isAppError } from '../../../common/errors.ts';
 import { silentLogger } from '../../../common/log.ts';
 import type { ManagedNetwork, NetworkAcl } from '../../../common/schema/network.ts';
+import type { Firewall } from '../../../node-daemon/drivers/firewall.ts';
 import { NftFirewall } from '../../../node-daemon/drivers/nft-firewall.ts';
 import { FIREWALL_KEY, FirewallReconciler } from '../../../node-daemon/reconcilers/firewall.ts';
 import type { FirewallState } from '../../../node-daemon/reconcilers/network-status.ts';
@@ -85,19 +86,22 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     ({ firewall, namespace, directory, stop } = await startFirewall());
     await namespace.commands(...ROUTER);
     mirror = aMirror();
-    reconciler = new FirewallReconciler({
+    reconciler = aReconciler(firewall);
+  });
+
+  afterAll(async () => stop());
+
+  const aReconciler = (on: Firewall): FirewallReconciler =>
+    new FirewallReconciler({
       me: aNodeName('hv1'),
       mirror,
-      firewall,
+      firewall: on,
       clock: systemClock,
       log: silentLogger,
       hosts: { prefixes: ['10.77.0.0/24'], devices: [], upstreamDevice: 'eth0' },
       isNeeded: () => true,
       report: (vni, state) => reported.set(vni, state),
     });
-  });
-
-  afterAll(async () => stop());
 
   /** Puts these documents, and no others, in force. */
   const inForce = async (networks: readonly ManagedNetwork[], acls: readonly NetworkAcl[] = []): Promise<void> => {
@@ -224,6 +228,31 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     }
     const tables = await namespace.run(['nft', 'list', 'tables'], { timeoutMs: 10_000 });
     expect(tables.stdout).toContain('table inet theirs');
+  });
+
+  test('what somebody breaks between our transaction and the end of nft is repaired in the next round', async () => {
+    const acl: NetworkAcl = { vni: 1_002, in: [rule('no-ping', 'icmp type echo-request drop')], out: [] };
+    await inForce([A, B]);
+    let isBroken = false;
+    const hasty = aReconciler({
+      list: (signal) => firewall.list(signal),
+      listen: (listener) => firewall.listen(listener),
+      apply: async (document, signal) => {
+        const fault = await firewall.apply(document, signal);
+        if (isBroken) return fault;
+        isBroken = true;
+        await namespace.commands('nft delete table inet pvc');
+        hasty.doubt();
+        return fault;
+      },
+    });
+    mirror.fill('network-acl', [versioned('1002', acl, 7)]);
+    const round = async (): Promise<boolean> => {
+      await hasty.reconcile(FIREWALL_KEY, new AbortController().signal);
+      return pings('a', '10.6.0.9');
+    };
+    expect([await round(), await round()]).toEqual([true, false]);
+    await inForce([A, B]);
   });
 
   test('no file is left behind', async () => {
