@@ -11,10 +11,18 @@ import { SshLink, type SshLinkDeps } from './ssh-link.ts';
 
 const LIMIT_MS = 10_000;
 
+/** ssh2 writes one ed25519 key in some two hundred so that it cannot read it itself. */
+function aKeyPair(): { private: string; public: string } {
+  for (;;) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519');
+    if (!(ssh2.utils.parseKey(pair.private) instanceof Error)) return pair;
+  }
+}
+
 /** An ssh server in this process, which echoes what comes for /echo and refuses every other socket. */
 class EchoServer {
-  readonly hostKey = ssh2.utils.generateKeyPairSync('ed25519');
-  readonly userKey = ssh2.utils.generateKeyPairSync('ed25519');
+  readonly hostKey = aKeyPair();
+  readonly userKey = aKeyPair();
   readonly logins: string[] = [];
   readonly connections: Connection[] = [];
   readonly #server = new ssh2.Server({ hostKeys: [this.hostKey.private] }, (client) => this.#serve(client));
@@ -100,7 +108,7 @@ describe('ssh link', () => {
   });
 
   test('another host key is refused before any login', async () => {
-    const other = base64Of(ssh2.utils.generateKeyPairSync('ed25519').public);
+    const other = base64Of(aKeyPair().public);
     expect(await codeOf((await linkTo({ hostKeys: [other] })).openSocket('/echo'))).toBe('unauthenticated');
     expect(server.logins).toEqual([]);
   });
@@ -112,13 +120,18 @@ describe('ssh link', () => {
   });
 
   test('one of several pinned keys is enough, so that keys can be changed', async () => {
-    const other = base64Of(ssh2.utils.generateKeyPairSync('ed25519').public);
+    const other = base64Of(aKeyPair().public);
     expect(await echoes(await linkTo({ hostKeys: [other, base64Of(server.hostKey.public)] }), 'hello')).toBe('hello');
   });
 
   test('a key that the peer does not accept is unauthenticated', async () => {
-    const stranger = ssh2.utils.generateKeyPairSync('ed25519').private;
+    const stranger = aKeyPair().private;
     expect(await codeOf((await linkTo({ privateKey: stranger })).openSocket('/echo'))).toBe('unauthenticated');
+  });
+
+  test('a private key that is none is unavailable, and says why', async () => {
+    const error = toAppError(await (await linkTo({ privateKey: 'no key' })).openSocket('/echo').catch((reason: unknown) => reason));
+    expect(error).toMatchObject({ code: 'unavailable', details: { reason: expect.stringContaining('privateKey') } });
   });
 
   test('a refused socket is unavailable, and the connection lives on', async () => {

@@ -143,7 +143,11 @@ function openClient(open: OpenClient): Promise<Client> {
     client.on('close', () => fail(new Error('the connection was closed')));
     client.on('ready', () => warmUp(client, () => resolve(client)));
     open.signal.addEventListener('abort', () => fail(new Error('the connection was cancelled')), { once: true });
-    client.connect(sshConfig({ ...open, stream, hostVerifier }));
+    try {
+      client.connect(sshConfig({ ...open, stream, hostVerifier }));
+    } catch (error) {
+      fail(error instanceof Error ? error : new Error(String(error)));
+    }
   });
 }
 
