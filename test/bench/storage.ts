@@ -113,7 +113,7 @@ async function hungOsd({ ceph, client }: Scene): Promise<Figure[]> {
 async function measure(): Promise<Figure[]> {
   const folder = await mkdtemp(join(tmpdir(), 'pvc-bench-'));
   const ensemble = await startZooKeeper(1);
-  const ceph = await startCephCluster({ osds: 1, pools: [POOL], settings: ['osd heartbeat grace = 600', 'mon osd report timeout = 900'] });
+  const ceph = await startCephCluster({ osds: 1, pools: [POOL], settings: ['mon osd report timeout = 900'] });
   try {
     const api = await startApi(folder, ensemble.hosts[0] ?? '', { config_file: ceph.configFile, client: 'client.admin', keyring_file: ceph.keyringFile });
     try {

@@ -34,18 +34,13 @@ describe('a lab of three hosts', () => {
     return [...text.matchAll(/GUEST: count (\d+)/gu)].map((match) => Number(match[1]));
   };
 
-  const mode = async (host: string): Promise<string | undefined> => {
-    const text = await cluster.exec(host, ['sh', '-c', 'echo srvr | busybox nc -w 2 "$(hostname -I | cut -d" " -f1)" 2181']).catch(() => '');
-    return /^Mode: (\w+)/mu.exec(text)?.[1];
-  };
-
   test('each host has its own name, addresses and libvirt, and all of them one ZooKeeper ensemble', async () => {
     for (const [index, host] of ['hv1', 'hv2', 'hv3'].entries()) {
       expect(await cluster.exec(host, ['hostname'])).toBe(host);
       expect((await cluster.exec(host, ['hostname', '-I'])).trim()).toBe(`10.77.0.1${index + 1} 10.78.0.1${index + 1}`);
       expect((await cluster.exec(host, ['virsh', '-c', 'qemu:///system', 'hostname'])).trim()).toBe(host);
     }
-    const modes = await Promise.all(['hv1', 'hv2', 'hv3'].map(mode));
+    const modes = await Promise.all(['hv1', 'hv2', 'hv3'].map((host) => cluster.zookeeperMode(host)));
     expect(modes.sort()).toEqual(['follower', 'follower', 'leader']);
   });
 
@@ -70,11 +65,11 @@ describe('a lab of three hosts', () => {
   test('a host that was cut off is alone until it is healed', async () => {
     await cluster.cut('hv3');
     await expect(cluster.exec('hv3', ['ping', '-c', '1', '-W', '1', '10.77.0.11'])).rejects.toMatchObject({ code: 'component' });
-    await until(async () => (await mode('hv3')) === undefined, 20_000, 'the minority stops serving');
-    await until(async () => (await mode('hv1')) !== undefined, 20_000, 'the majority serves');
+    await until(async () => (await cluster.zookeeperMode('hv3')) === undefined, 20_000, 'the minority stops serving');
+    await until(async () => (await cluster.zookeeperMode('hv1')) !== undefined, 20_000, 'the majority serves');
     expect((await cluster.status()).hosts.map((host) => host.link)).toEqual(['plugged', 'plugged', 'cut']);
     await cluster.heal('hv3');
-    await until(async () => (await mode('hv3')) !== undefined, 20_000, 'hv3 joins again');
+    await until(async () => (await cluster.zookeeperMode('hv3')) !== undefined, 20_000, 'hv3 joins again');
   });
 
   test('peers of a host that loses power hear no farewell, and what it had written is there when it returns', async () => {
@@ -88,7 +83,7 @@ describe('a lab of three hosts', () => {
     await cluster.power('hv2', 'on');
     expect(await cluster.exec('hv2', ['cat', '/var/lib/libvirt/note'])).toBe('kept');
     expect(await exists('/var/lib/libvirt/note')).toBe(false);
-    await until(async () => (await mode('hv2')) !== undefined, 30_000, 'hv2 votes again');
+    await until(async () => (await cluster.zookeeperMode('hv2')) !== undefined, 30_000, 'hv2 votes again');
   });
 
   test('a service that crashes is started again, and one that is stopped stays so', async () => {

@@ -20,6 +20,11 @@ const COMMAND_LIMIT_MS = 60_000;
 /** From nothing to clean placement groups; 4 s on an idle machine. */
 const READY_LIMIT_MS = 90_000;
 
+/** Until an OSD is reported by the others. Four fifths of it are also how long a placement group may be read without a new lease. */
+const HEARTBEAT_GRACE_S = 5;
+/** An OSD alone is reported by nobody; an expired lease can leave the placement groups of one copy laggy for good (ceph-container issue 1682). */
+const LONE_HEARTBEAT_GRACE_S = 600;
+
 /** Modules that a manager can do without; the always-on ones stay, or the cluster would be in HEALTH_ERR. */
 const MGR_MODULES_OFF = 'restful,nfs,iostat,prometheus,zabbix,influx,telegraf,insights,alerts,snap_schedule,stats,mirroring,localpool,osd_perf_query,osd_support,selftest,test_orchestrator';
 
@@ -319,7 +324,7 @@ osd pool default pgp num = 8
 osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
 osd heartbeat interval = 1
-osd heartbeat grace = 5
+osd heartbeat grace = ${this.osds.length === 1 ? LONE_HEARTBEAT_GRACE_S : HEARTBEAT_GRACE_S}
 mon osd min down reporters = 1
 mon osd adjust heartbeat grace = false
 mon osd down out interval = 600

@@ -6,18 +6,24 @@ import type { Command } from '../../common/process.ts';
 import type { CephCluster, CephDaemon } from './ceph-cluster.ts';
 
 /** Of each OSD's log. */
-const LOG_END_CHARS = 6_000;
+const LOG_END_CHARS = 2_000;
 
-/** After each test of the suite that failed, prints what state its cluster is in: a test cannot tell which daemon let it wait. */
+/**
+ * The suite's first test that fails gets a second error, with the state that its cluster is in: a test cannot tell which daemon let it wait.
+ * As an error it is in the list at the end, which is all that some CI systems keep.
+ */
 export function tellOnFailure(cluster: () => CephCluster | undefined): void {
+  let told = false;
   afterEach(async ({ task }) => {
     const ceph = cluster();
-    if (task.result?.state === 'fail' && ceph !== undefined) console.error(`${task.name} failed, with Ceph so:\n${await reportOf(ceph)}`);
+    if (task.result?.state !== 'fail' || ceph === undefined || told) return;
+    told = true;
+    throw new Error(`the state of Ceph at the end of this test:\n${await reportOf(ceph)}`);
   });
 }
 
 async function reportOf(ceph: CephCluster): Promise<string> {
-  const commands = [['ceph', '-s'], ['ceph', 'health', 'detail'], ['ceph', 'osd', 'dump'], ['ceph', 'pg', 'dump', 'pgs_brief']] as const;
+  const commands = [['ceph', '-s'], ['ceph', 'health', 'detail'], ['ceph', 'osd', 'tree'], ['ceph', 'pg', 'dump', 'pgs_brief']] as const;
   const answers = await Promise.all(commands.map((command) => answer(ceph, ['timeout', '10', ...command])));
   return [...answers, ...(await Promise.all(ceph.osds.map((osd) => osdReport(ceph, osd))))].join('\n');
 }

@@ -48,6 +48,8 @@ export interface Lab {
   status(): Promise<LabStatus>;
   /** Sends a signal to a service's process, SIGKILL for a crash. */
   signalService(host: string, service: string, signal: NodeJS.Signals): Promise<void>;
+  /** 'leader' or 'follower' while the host's ZooKeeper serves, else undefined. */
+  zookeeperMode(host: string): Promise<string | undefined>;
   /** The log of a service so far, empty when it has none. */
   logs(host: string, service: string): Promise<string>;
   guestXml(name: string, options?: GuestParts): string;
@@ -175,6 +177,11 @@ class RunningLab implements Lab {
     const pid = status?.services.find((candidate) => candidate.name === service)?.pid;
     if (pid === undefined || pid === null) throw new Error(`${service} does not run on ${host}`);
     await this.exec(host, ['kill', '-s', signal.slice('SIG'.length), String(pid)]);
+  }
+
+  async zookeeperMode(host: string): Promise<string | undefined> {
+    const text = await this.exec(host, ['sh', '-c', 'echo srvr | busybox nc -w 2 "$(hostname -I | cut -d" " -f1)" 2181']).catch(() => '');
+    return /^Mode: (\w+)/mu.exec(text)?.[1];
   }
 
   async logs(host: string, service: string): Promise<string> {

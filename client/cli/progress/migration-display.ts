@@ -22,7 +22,13 @@ export function amountOf(progress: Progress | null): Amount {
   return { part: Math.min(1, moved / bytesTotal), text: `${showBytes(moved)} of ${showBytes(bytesTotal)}${rate}` };
 }
 
-const titleOf = (vm: VmView, from: string): string => `${vm.name} ${from} → ${vm.migration_target ?? vm.node}`;
+/** Undefined until the node that the VM leaves has begun, or the VM has gone already. */
+const targetOf = (vm: VmView, from: string): string | undefined => vm.migration_target ?? (vm.node === from ? undefined : vm.node);
+
+function titleOf(vm: VmView, from: string): string {
+  const target = targetOf(vm, from);
+  return target === undefined ? `${vm.name} leaves ${from}` : `${vm.name} ${from} → ${target}`;
+}
 
 /** A bar on a terminal; else a line for each tenth. @param from the node that the VM leaves. */
 export async function migrationDisplay(terminal: Terminal, from: string): Promise<Display<VmView>> {
@@ -54,12 +60,12 @@ function start<B extends { start(total: number, value: number, payload: object):
 
 const TENTHS = 10;
 
-/** Told at once, at each tenth, and not again. */
+/** Told as soon as the target is known, at each tenth, and not again. */
 export function tenths(write: (line: string) => void, from: string): Display<VmView> {
   let told = -1;
   return {
     show: (vm) => {
-      if (vm.settled) return;
+      if (vm.settled || targetOf(vm, from) === undefined) return;
       const { part, text } = amountOf(vm.migration_progress);
       const tenth = Math.floor(part * TENTHS);
       if (tenth <= told) return;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { TaskView } from '../../../common/view/task.ts';
+import type { VmView } from '../../../common/view/vm.ts';
 import { newLines } from './follow-lines.ts';
-import { amountOf } from './migration-display.ts';
+import { amountOf, tenths } from './migration-display.ts';
 import { changedLines } from './task-lines.ts';
 
 const MIB = 1_024 * 1_024;
@@ -16,6 +17,20 @@ describe('a migration', () => {
   });
   test('whose rest grows beyond the whole is at its beginning', () => {
     expect(amountOf({ bytesTotal: MIB, bytesProcessed: MIB, bytesRemaining: 2 * MIB, pass: 1, elapsedMs: 1_000 }).part).toBe(0);
+  });
+  test('has a line for each tenth in a pipe, from when its target is known', () => {
+    const written: string[] = [];
+    const display = tenths((line) => void written.push(line), 'hv1');
+    const seen = (migration_target: string | null, part: number | null): void => {
+      const migration_progress = part === null ? null : { bytesTotal: 100 * MIB, bytesProcessed: 0, bytesRemaining: (100 - part) * MIB, pass: 1, elapsedMs: 0 };
+      display.show({ name: 'web1', node: 'hv1', migration_target, migration_progress, settled: false } as VmView);
+    };
+    seen(null, null);
+    seen('hv2', null);
+    seen('hv2', 5);
+    seen('hv2', 31);
+    seen('hv2', 34);
+    expect(written).toEqual(['web1 hv1 → hv2 0% begins', 'web1 hv1 → hv2 31% 31.0 MiB of 100 MiB']);
   });
 });
 
