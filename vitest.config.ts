@@ -5,7 +5,13 @@ const forks = { pool: 'forks', passWithNoTests: false } as const;
 /** A whole Debian with systemd under emulation: minutes for each start of a daemon, so `npm test` leaves it out (docs/systemd.md). */
 const MACHINE = 'test/real/systemd/machine.test.ts';
 
-/** Projects are the kinds of test of CONTRIBUTING.md; `real` and `e2e` need root and the components. */
+/** They measure how long a cluster is interrupted, so nothing runs beside them. */
+const TIMED = ['test/e2e/faults.test.ts', 'test/e2e/network.test.ts'];
+
+/** Most of their time is waiting, so two processors take two files at a time. Groups run one after another. */
+const TWO_LANES = { maxWorkers: 2 } as const;
+
+/** Projects are the kinds of test of CONTRIBUTING.md; `real`, `e2e` and `e2e-timed` need root and the components. */
 export default defineConfig({
   test: {
     projects: [
@@ -26,7 +32,8 @@ export default defineConfig({
           exclude: [MACHINE],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          ...TWO_LANES,
+          sequence: { groupOrder: 1 },
         },
       },
       { test: { ...forks, name: 'machine', include: [MACHINE], testTimeout: 240_000, hookTimeout: 240_000 } },
@@ -35,9 +42,22 @@ export default defineConfig({
           ...forks,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: TIMED,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          ...TWO_LANES,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          ...forks,
+          name: 'e2e-timed',
+          include: TIMED,
           testTimeout: 240_000,
           hookTimeout: 240_000,
           fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
