@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { isAppError } from '../../common/errors.ts';
-import { clusterPlan, domainXml, SimulatedCluster, seeded, uuidOf, type SimulatedClient } from '../support/simulated-cluster.ts';
+import { SimulatedCluster, seeded } from '../support/simulated-cluster.ts';
+import { ACCIDENTS, AFTER_EXPIRY_MS, expiry, picker, REQUESTS, settles, soakPlan } from './soak-acts.ts';
 
 /** SOAK_SEEDS asks for more, SOAK_FIRST for another range. */
 const SEEDS = Number(process.env['SOAK_SEEDS'] ?? 20);
@@ -11,96 +12,11 @@ const FOUND = [1_068];
 
 const STEPS = 60;
 const LIMIT_MS = 300_000;
-const NODES = ['hv1', 'hv2', 'hv3'] as const;
-const VMS = ['a', 'b', 'c', 'd', 'e'] as const;
-
-type Act = (cluster: SimulatedCluster, pick: <T>(from: readonly T[]) => T, api: SimulatedClient, other: SimulatedClient) => void | Promise<unknown>;
-
-/** What people ask for; a refusal is fine, a wrong world is not. */
-const REQUESTS: readonly Act[] = [
-  (_cluster, pick, { vm }) => vm.setPower(uuidOf(pick(VMS)), 'start'),
-  (_cluster, pick, { vm }) => vm.setPower(uuidOf(pick(VMS)), pick(['start', 'stop', 'shutdown', 'restart', 'disable'] as const)),
-  (_cluster, pick, { vm }) => vm.migrate(uuidOf(pick(VMS)), { node: pick(NODES), force: true, method: pick([null, 'live', 'shutdown', 'any'] as const) }),
-  (_cluster, pick, { vm }) => vm.unmigrate(uuidOf(pick(VMS))),
-  (_cluster, pick, { vm }) => vm.abortMigration(uuidOf(pick(VMS))),
-  (_cluster, pick, { node }) => node.setDomains(pick(NODES), 'flush', { requestedBy: 'soak' }),
-  (_cluster, pick, { node }) => node.setDomains(pick(NODES), 'ready', { requestedBy: 'soak' }),
-  (cluster, pick, { vm }) => {
-    const uuid = uuidOf(pick(VMS));
-    cluster.record.defined.delete(uuid);
-    return vm.remove(uuid, { disks: false });
-  },
-  (cluster, pick, api) => define(cluster, pick(VMS), api),
-  (cluster, pick, api) => define(cluster, pick(VMS), api),
-  (_cluster, pick, _api, { vm }) => vm.migrate(uuidOf(pick(VMS)), { node: pick(NODES), force: true }),
-  (_cluster, pick, _api, { vm }) => vm.setPower(uuidOf(pick(VMS)), 'start'),
-  (_cluster, pick, _api, { vm }) => vm.addTag(uuidOf(pick(VMS)), { name: pick(['x', 'y']), protected: false }),
-  (_cluster, pick, _api, { vm }) => vm.rename(uuidOf(pick(VMS)), pick(['spare', ...VMS])),
-  (_cluster, pick, { node }) => node.setCoordinator(pick(NODES), pick(['primary', 'secondary'] as const)),
-];
-
-/** A session that nobody is connected with ends by its timeout alone: the primary's proof relies on that. */
-const expiry: Act = (cluster, pick) => {
-  const name = pick(NODES);
-  if (cluster.node(name).isConnected) cluster.zookeeper.expire(name);
-};
-
-/**
- * What a daemon whose session was ended without a warning needs to take the address off. Killed within it, it leaves the address
- * behind for its next start, while the lease is free at once: nobody can prevent that, so it is not tried.
- */
-const AFTER_EXPIRY_MS = 4;
-
-/** What happens to them. Everything is repaired before the end. */
-const ACCIDENTS: readonly Act[] = [
-  (cluster, pick) => cluster.node(pick(NODES)).killAndRestart(),
-  expiry,
-  (cluster, pick) => {
-    const name = pick(NODES);
-    cluster.zookeeper.partition(name);
-    cluster.clock.after(pick([2_000, 8_000, 14_000]), () => cluster.zookeeper.heal(name));
-  },
-  (cluster, pick) => {
-    cluster.zookeeper.startOutage();
-    cluster.clock.after(pick([1_000, 15_000]), () => cluster.zookeeper.endOutage());
-  },
-  (cluster, pick) => {
-    const { host } = cluster.node(pick(NODES));
-    if (!host.up) return;
-    host.stopLibvirt();
-    cluster.clock.after(pick([1_000, 10_000]), () => host.powerOn());
-  },
-  (cluster, pick) => cluster.zookeeper.loseReply(pick([...NODES, 'api']), pick(['done', 'not-done'] as const)),
-  (cluster, pick) => {
-    const name = pick(VMS);
-    const on = cluster.nodeRunning(name);
-    if (on !== undefined) cluster.hosts.get(on).end(uuidOf(name), pick(['crashed', 'shutdown'] as const));
-  },
-  (cluster, pick) => cluster.hosts.behave(uuidOf(pick(VMS)), { migrationFailure: pick(['none', 'none', 'begin', 'pass', 'switch-over'] as const) }),
-  (cluster, pick) => {
-    const node = cluster.node(pick(NODES));
-    if (!node.runs) return;
-    node.kill();
-    node.host.powerOff();
-    cluster.clock.after(pick([5_000, 20_000]), () => {
-      node.host.powerOn();
-      node.boot();
-    });
-  },
-];
-
-async function define(cluster: SimulatedCluster, name: string, { vm }: SimulatedClient): Promise<void> {
-  const spec = await vm.define({ xml: domainXml({ name, memoryMib: 512, vcpus: 1 }) });
-  cluster.record.defined.add(spec.uuid);
-}
 
 async function soak(seed: number): Promise<void> {
   const random = seeded(seed * 7_919);
-  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
-  const endings = ['source-runs', 'source-paused', 'target-runs'] as const;
-  const vms = VMS.map((name, index) => ({ name, on: NODES[index % 3], running: index < 4, memoryMib: 512, guest: { brokenSwitchOver: pick(endings), switchOverMs: 300, destroyedAs: index % 2 === 0 ? ('crashed' as const) : ('destroyed' as const) } }));
-  const small = { memoryMib: pick([8_192, 1_700]) };
-  const cluster = new SimulatedCluster(clusterPlan.parse({ seed, nodes: { hv1: small, hv2: small, hv3: small }, vms }));
+  const pick = picker(random);
+  const cluster = new SimulatedCluster(soakPlan(seed, pick));
   await cluster.start();
   const api = await cluster.client('api');
   const other = await cluster.client('other');
@@ -112,14 +28,7 @@ async function soak(seed: number): Promise<void> {
     });
     await cluster.advance((act === expiry ? AFTER_EXPIRY_MS : 0) + pick([0, 5, 50, 500, 3_000, 12_000]));
   }
-  await cluster.advance(30_000);
-  for (const node of cluster.nodes.values()) node.boot();
-  for (const name of VMS) cluster.hosts.behave(uuidOf(name), { migrationFailure: 'none' });
-  for (const node of NODES) await cluster.done(api.node.setDomains(node, 'ready', { requestedBy: 'soak' }));
-  await cluster.until(() => cluster.unsettled().length === 0 && NODES.every((node) => cluster.record.doc('node-status', node)?.domains.state === 'ready'), 240_000, `seed ${seed} settles`).catch((error: unknown) => {
-    throw new Error(`${String(error)}\n${cluster.unsettled().join('\n')}`);
-  });
-  await cluster.advance(70_000);
+  await settles(cluster, api, `seed ${seed}`);
   const names = cluster.record.all('vm').map((spec) => spec.name);
   expect(new Set(names).size, names.join()).toBe(names.length);
   expect(cluster.unsettled()).toEqual([]);

@@ -5,6 +5,7 @@ import { wantsToRun } from '../../common/domain/placement.ts';
 import { vmId, type VmId } from '../../common/ids.ts';
 import type { Logger } from '../../common/log.ts';
 import { createMirror, type Mirror } from '../../common/mirror/mirror.ts';
+import type { OperationContext } from '../../common/operations/context.ts';
 import { dhcpReservationOperations, type DhcpReservationOperations } from '../../common/operations/dhcp-reservation.ts';
 import { networkAclOperations, type NetworkAclOperations } from '../../common/operations/network-acl.ts';
 import { networkOperations, type NetworkOperations } from '../../common/operations/network.ts';
@@ -74,6 +75,7 @@ export type ClusterPlan = z.infer<typeof clusterPlan>;
 
 /** A process that asks: the API, or another one like it. */
 export interface SimulatedClient {
+  context: OperationContext;
   mirror: Mirror<typeof RESOURCES, (typeof MIRRORED)[number]>;
   vm: VmOperations;
   node: NodeOperations;
@@ -168,7 +170,7 @@ export class SimulatedCluster {
     const never = new AbortController().signal;
     await store.start(never);
     await mirror.start(never);
-    return { mirror, vm: vmOperations(context), node: nodeOperations(context), network: networkOperations(context), acl: networkAclOperations(context), reservation: dhcpReservationOperations(context) };
+    return { context, mirror, vm: vmOperations(context), node: nodeOperations(context), network: networkOperations(context), acl: networkAclOperations(context), reservation: dhcpReservationOperations(context) };
   }
 
   /** Virtual time passes until `work` has ended. */

@@ -51,6 +51,10 @@ export class SimulatedFirewall implements Firewall {
     this.#tables = new Map();
   }
 
+  chains(family: FirewallFamily): readonly string[] {
+    return [...(this.#tables.get(family)?.chains.keys() ?? [])];
+  }
+
   /** Rules of a chain; undefined when there is no such chain. */
   rulesOf(family: FirewallFamily, chain: string): readonly string[] | undefined {
     return this.#tables.get(family)?.chains.get(chain);

@@ -74,3 +74,18 @@ export function firewallFaults(record: SimulationRecord, host: SimulatedHost, { 
     return inForce === wanted ? [] : [`the rules ${direction} of network ${vni} are ${inForce ?? 'missing'} and not ${wanted}`];
   });
 }
+
+/** What is left of networks that are not defined any more, in documents and on hosts; links are looked at elsewhere. Empty when nothing is. */
+export function networkRemains(record: SimulationRecord, hosts: readonly SimulatedHost[]): string[] {
+  const known = new Set(record.all('network').map(({ vni }) => vni));
+  const parts = (['network-acl', 'dhcp-reservation', 'dhcp-lease'] as const).flatMap((kind) => record.all(kind).flatMap(({ vni }) => (known.has(vni) ? [] : [`${kind} ${vni}`])));
+  const onHost = (host: SimulatedHost): string[] => [
+    ...host.firewall.chains('inet').filter((chain) => isOfUnknown(/^(?:in|out)-(\d+)$/u.exec(chain)?.[1], known)),
+    ...[...host.dhcp.folders.keys()].filter((vni) => !known.has(vni)).map((vni) => `a folder of the DHCP server ${vni}`),
+  ];
+  return [...parts, ...hosts.flatMap((host) => onHost(host).map((what) => `${what} on ${host.name}`))];
+}
+
+function isOfUnknown(vni: string | undefined, known: ReadonlySet<number>): boolean {
+  return vni !== undefined && !known.has(Number(vni));
+}
