@@ -109,12 +109,14 @@ export class DhcpServerReconciler implements Reconciler {
 
   /** Not primary: no server here. */
   async #rest(vni: number): Promise<Outcome> {
-    const { servers, clock, report } = this.#deps;
+    const { servers, mirror, clock, report } = this.#deps;
     const waitMs = this.#startedMs + ADOPTION_GRACE_MS - clock.monotonicMs();
     if (!this.#wasMine && waitMs > 0 && (await servers.state(vni)) !== undefined) {
       return { kind: 'recheck', afterMs: waitMs, why: 'the role may come back to this node' };
     }
     await this.#leave(vni);
+    // A secondary has what it wrote as a primary: of a network that is gone, a later one of the same number must not find it.
+    if (mirror.staleForMs() === 0 && !needsDhcpServer(mirror.get('network', String(vni))?.doc) && servers.list().includes(vni)) await servers.remove(vni);
     report(vni, null);
     return DONE;
   }
