@@ -22,12 +22,9 @@ const CONTROL_TIMEOUT_MS = 30_000;
 /** The one server's key among its processes. */
 const KEY = 'dns';
 
-export interface DnsServerFiles {
+/** Where the server works, and as whom. */
+export interface DnsServerPlace {
   readonly directory: string;
-  readonly pid: string;
-  readonly control: string;
-  /** Zones and records with which it starts. */
-  readonly contents: string;
   readonly user: string;
 }
 
@@ -55,12 +52,12 @@ export interface DnsServer {
   stop(): Promise<void>;
   /** Told that the server has ended by itself, or was found. */
   listen(listener: () => void): () => void;
-  files(): DnsServerFiles;
+  place(): DnsServerPlace;
   /** Digest of the running server's configuration; undefined when none runs, or none that can be trusted. */
   configDigest(): Promise<string | undefined>;
   /**
-   * Ends the server if it runs, and starts it with this configuration and these contents.
-   * @throws AppError 'component' with unbound's message when it cannot start.
+   * Starts a server with this configuration and these contents, and ends the one before it once the new one answers.
+   * @throws AppError 'component' with unbound's message when it cannot start; then the one before goes on.
    */
   launch(texts: { config: string; contents: string }, signal?: AbortSignal): Promise<void>;
   end(): Promise<void>;
@@ -150,9 +147,8 @@ export class UnboundServer implements DnsServer {
     return () => this.#listeners.delete(listener);
   }
 
-  files(): DnsServerFiles {
-    const file = (name: string): string => join(this.#directory, name);
-    return { directory: this.#directory, pid: file('pid'), control: file('control'), contents: file('contents.conf'), user: this.#account?.user ?? 'nobody' };
+  place(): DnsServerPlace {
+    return { directory: this.#directory, user: this.#account?.user ?? 'nobody' };
   }
 
   async configDigest(): Promise<string | undefined> {
@@ -160,17 +156,20 @@ export class UnboundServer implements DnsServer {
     return service === undefined || (await this.#readBaseline(service)) === undefined ? undefined : service.digest;
   }
 
+  /** Both have the same ports for a moment (SO_REUSEPORT), so that each question is answered by one of them. */
   async launch(texts: { config: string; contents: string }, signal?: AbortSignal): Promise<void> {
-    await this.#processes.end(KEY);
     const digest = textDigest(texts.config);
-    const config = this.#configFile(digest);
-    await this.#removeConfigs();
-    await unlinkOptional(this.#baselineFile());
-    await unlinkOptional(this.files().control);
-    await writeAtomically(config, texts.config, { mode: 0o600 });
-    await writeAtomically(this.files().contents, texts.contents, { mode: 0o600 });
-    const service = await this.#processes.launch({ mark: { key: KEY, digest }, command: [PROGRAM, '-c', config], pidFile: this.files().pid, stderrFile: join(this.#directory, 'stderr') }, signal);
+    // With the same files there cannot be two.
+    if ((await this.#processes.running(KEY)).some((service) => service.digest === digest)) await this.#processes.end(KEY);
+    const file = (kind: string): string => this.#file(digest, kind);
+    for (const kind of ['baseline', 'control']) await unlinkOptional(file(kind));
+    await writeAtomically(file('conf'), `${texts.config}${this.#ownLines(digest)}`, { mode: 0o600 });
+    await writeAtomically(file('contents'), texts.contents, { mode: 0o600 });
+    const service = await this.#processes.launch({ mark: { key: KEY, digest }, command: [PROGRAM, '-c', file('conf')], pidFile: file('pid'), stderrFile: file('stderr') }, signal);
+    // It answers this only once it answers questions.
     await this.#writeBaseline(service, texts.contents, signal);
+    await this.#processes.end(KEY, service);
+    await this.#removeOthers(digest);
   }
 
   async end(): Promise<void> {
@@ -212,22 +211,26 @@ export class UnboundServer implements DnsServer {
   }
 
   async #control(service: RunningService, command: string, { input, signal }: { input?: readonly string[]; signal?: AbortSignal | undefined }): Promise<string> {
-    const args = ['unbound-control', '-c', this.#configFile(service.digest), command] as const;
+    const args = ['unbound-control', '-c', this.#file(service.digest, 'conf'), command] as const;
     const options = { timeoutMs: CONTROL_TIMEOUT_MS, signal, ...(input === undefined ? {} : { input: `${input.join('\n')}\n` }) };
     return (await this.#deps.run(args, options)).stdout;
   }
 
-  #configFile(digest: string): string {
-    return join(this.#directory, `unbound-${digest}.conf`);
+  #file(digest: string, kind: string): string {
+    return join(this.#directory, `unbound-${digest}.${kind}`);
   }
 
-  #baselineFile(): string {
-    return join(this.#directory, 'baseline.json');
+  /** What each process has of its own; its configuration's digest is without it. */
+  #ownLines(digest: string): string {
+    const [pid, contents, control] = ['pid', 'contents', 'control'].map((kind) => this.#file(digest, kind));
+    const server = ['server:', `  pidfile: "${pid}"`, `  include: "${contents}"`];
+    const remote = ['remote-control:', '  control-enable: yes', `  control-interface: "${control}"`, '  control-use-cert: no'];
+    return `${[...server, ...remote].join('\n')}\n`;
   }
 
-  async #removeConfigs(): Promise<void> {
+  async #removeOthers(digest: string): Promise<void> {
     for (const name of await readdir(this.#directory)) {
-      if (/^unbound-.*\.conf/u.test(name)) await unlinkOptional(join(this.#directory, name));
+      if (name.startsWith('unbound-') && !name.startsWith(`unbound-${digest}.`)) await unlinkOptional(join(this.#directory, name));
     }
   }
 
@@ -237,11 +240,11 @@ export class UnboundServer implements DnsServer {
     const ours = new Set([...given.matchAll(/^local-zone: "([^"]+)" static$/gmu)].map((match) => `${match[1]} static`));
     const oursData = new Set([...given.matchAll(/^local-data: "([^"]+)"$/gmu)].map((match) => withTabs(match[1] ?? '')));
     const value: Baseline = { pid, startTicks, zones: zones.filter((line) => !ours.has(line)), records: records.filter((line) => !oursData.has(line)) };
-    await writeAtomically(this.#baselineFile(), JSON.stringify(value), { mode: 0o600 });
+    await writeAtomically(this.#file(mark.digest, 'baseline'), JSON.stringify(value), { mode: 0o600 });
   }
 
-  async #readBaseline({ pid, startTicks }: RunningService): Promise<Baseline | undefined> {
-    const text = await readOptional(this.#baselineFile());
+  async #readBaseline({ pid, startTicks, digest }: RunningService): Promise<Baseline | undefined> {
+    const text = await readOptional(this.#file(digest, 'baseline'));
     if (text === undefined) return undefined;
     const read = baseline.safeParse(parseJson(text)).data;
     return read?.pid === pid && read.startTicks === startTicks ? read : undefined;

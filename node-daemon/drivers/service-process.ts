@@ -132,9 +132,9 @@ export class ServiceProcesses {
     }
   }
 
-  /** Ends every process of this key, by force if need be. None is fine. */
-  async end(key: string): Promise<void> {
-    await Promise.all(this.#of(key).map((service) => this.#end(service)));
+  /** Ends every process of this key but this one, by force if need be. None is fine. */
+  async end(key: string, except?: RunningService): Promise<void> {
+    await Promise.all(this.#of(key).filter((service) => service !== except).map((service) => this.#end(service)));
   }
 
   /** Sends SIGHUP to the process if it is still this very one. */

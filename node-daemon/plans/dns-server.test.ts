@@ -147,7 +147,7 @@ test('a name that only gains addresses is never taken away', () => {
 });
 
 const FACTS: DnsServerFacts = {
-  files: { directory: '/run/pvc/dns', pid: '/run/pvc/dns/pid', control: '/run/pvc/dns/control', contents: '/run/pvc/dns/contents.conf', user: 'unbound' },
+  place: { directory: '/run/pvc/dns', user: 'unbound' },
   listen: ['10.5.0.1', '10.0.0.9'],
   clients: ['10.5.0.0/24', '10.0.0.9/24'],
   forwarders: ['192.0.2.53'],
@@ -183,7 +183,7 @@ describe('the configuration', () => {
         } catch (error) {
           if (!isAppError(error, 'invalid')) throw error;
         }
-        return made.split('\n').every((line) => /^(server:|remote-control:|forward-zone:| {2}[a-z-]+: ["A-Za-z0-9./:_-]*( (allow|refuse_non_local))?|)$/u.test(line));
+        return made.split('\n').every((line) => /^(server:|forward-zone:| {2}[a-z-]+: ["A-Za-z0-9./:_-]*( (allow|refuse_non_local))?|)$/u.test(line));
       }),
       { numRuns: 60 },
     );

@@ -1,7 +1,7 @@
 import { macOfDuid, networkOf, parseAddress, parseNetwork, type IpAddress, type IpNetwork } from '../../common/domain/addressing.ts';
 import { AppError } from '../../common/errors.ts';
 import { hostLabel, type DhcpLeases, type DhcpReservation, type ManagedNetwork } from '../../common/schema/network.ts';
-import type { DnsChange, DnsContents, DnsServerFiles } from '../drivers/dns-server.ts';
+import type { DnsChange, DnsContents, DnsServerPlace } from '../drivers/dns-server.ts';
 
 /** How long others may keep an answer, in seconds: an address may be somebody else's soon. */
 const TTL_S = 30;
@@ -174,7 +174,7 @@ function zoneOf(zones: ReadonlySet<string>, name: string): string | undefined {
 }
 
 export interface DnsServerFacts {
-  readonly files: DnsServerFiles;
+  readonly place: DnsServerPlace;
   /** Addresses to answer at, also while the host does not have them. */
   readonly listen: readonly string[];
   /** Networks that may ask. */
@@ -193,24 +193,25 @@ export function dnsServedBy(networks: readonly ManagedNetwork[]): { listen: stri
 }
 
 /**
- * unbound's configuration (unbound.conf(5)), without zones and records, which change while it runs.
+ * unbound's configuration (unbound.conf(5)), without zones and records, which change while it runs, and without what each process has of its own.
  * @throws AppError 'invalid' for a value that is not what it has to be.
  */
-export function dnsServerConfig({ files, listen, clients, forwarders }: DnsServerFacts): string {
+export function dnsServerConfig({ place, listen, clients, forwarders }: DnsServerFacts): string {
   const addresses = unique(listen.map(address));
   const rule = forwarders.length === 0 ? 'refuse_non_local' : 'allow';
   const lines = [
     'server:',
-    `  username: "${account(files.user)}"`,
+    `  username: "${account(place.user)}"`,
     '  chroot: ""',
-    `  directory: "${path(files.directory)}"`,
-    `  pidfile: "${path(files.pid)}"`,
+    `  directory: "${path(place.directory)}"`,
     '  do-daemonize: no',
     '  use-syslog: yes',
     '  num-threads: 1',
     '  module-config: "iterator"',
     ...addresses.map((one) => `  interface: ${one}`),
     '  ip-freebind: yes',
+    // The next server opens its sockets before this one ends.
+    '  so-reuseport: yes',
     ...unique(clients.map(network)).map((one) => `  access-control: ${one} ${rule}`),
     '  hide-identity: yes',
     '  hide-version: yes',
@@ -218,11 +219,6 @@ export function dnsServerConfig({ files, listen, clients, forwarders }: DnsServe
     '  unblock-lan-zones: yes',
     '  insecure-lan-zones: yes',
     '  do-not-query-localhost: no',
-    `  include: "${path(files.contents)}"`,
-    'remote-control:',
-    '  control-enable: yes',
-    `  control-interface: "${path(files.control)}"`,
-    '  control-use-cert: no',
     ...(forwarders.length === 0 ? [] : ['forward-zone:', '  name: "."', ...unique(forwarders.map(address)).map((one) => `  forward-addr: ${one}`)]),
   ];
   return `${lines.join('\n')}\n`;

@@ -104,7 +104,7 @@ export class DnsServerReconciler implements Reconciler {
     const listen = [...served.listen, ...floating.map((cidr) => cidr.split('/')[0] ?? cidr)];
     if (listen.length === 0) return this.#end();
     const desired = contentsOf(mirror, networks);
-    const config = dnsServerConfig({ files: server.files(), listen, clients: [...served.clients, ...floating], forwarders });
+    const config = dnsServerConfig({ place: server.place(), listen, clients: [...served.clients, ...floating], forwarders });
     if ((await server.configDigest()) !== textDigest(config)) {
       await server.launch({ config, contents: dnsContentsFile(desired) }, signal);
       log.info({ addresses: listen.length, zones: desired.zones.size }, 'the DNS server was started');

@@ -35,7 +35,7 @@ export function dnsServerContract(name: string, makeFixture: () => Promise<DnsSe
       await server.stop();
     });
 
-    const configOf = (networks: readonly DnsNetwork[]): string => dnsServerConfig({ files: server.files(), ...dnsServedBy(networks.map(({ network }) => network)), forwarders: [] });
+    const configOf = (networks: readonly DnsNetwork[]): string => dnsServerConfig({ place: server.place(), ...dnsServedBy(networks.map(({ network }) => network)), forwarders: [] });
     const launch = (networks: readonly DnsNetwork[]): Promise<void> => server.launch({ config: configOf(networks), contents: dnsContentsFile(dnsContents(networks)) });
 
     test('one that was launched holds what it was given until it is ended', async () => {

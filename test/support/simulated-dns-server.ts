@@ -1,6 +1,6 @@
 import type { Clock } from '../../common/clock.ts';
 import { textDigest } from '../../node-daemon/drivers/text-digest.ts';
-import { parseContents, type DnsChange, type DnsContents, type DnsServer, type DnsServerFiles } from '../../node-daemon/drivers/dns-server.ts';
+import { parseContents, type DnsChange, type DnsContents, type DnsServer, type DnsServerPlace } from '../../node-daemon/drivers/dns-server.ts';
 import { AppError } from '../../common/errors.ts';
 
 /** What a call of unbound-control takes, and unbound from its start until it answers. */
@@ -66,9 +66,8 @@ export class SimulatedDnsServer implements DnsServer {
     return () => this.#host.listeners.delete(listener);
   }
 
-  files(): DnsServerFiles {
-    const directory = '/run/pvc/dns';
-    return { directory, pid: `${directory}/pid`, control: `${directory}/control`, contents: `${directory}/contents.conf`, user: 'unbound' };
+  place(): DnsServerPlace {
+    return { directory: '/run/pvc/dns', user: 'unbound' };
   }
 
   async configDigest(): Promise<string | undefined> {
@@ -78,13 +77,13 @@ export class SimulatedDnsServer implements DnsServer {
 
   async launch(texts: { config: string; contents: string }, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    await this.end();
-    signal?.throwIfAborted();
     const zones = [...texts.contents.matchAll(/^local-zone: "([^"]+)" static$/gmu)].map((match) => `${match[1]} static`);
     const records = [...texts.contents.matchAll(/^local-data: "(\S+) (\S+) (\S+) (\S+) ([^"]+)"$/gmu)].map((match) => match.slice(1).join('\t'));
     const { zones: names, records: data } = parseContents(zones, records);
-    this.#host.start({ digest: textDigest(texts.config), zones: new Set(names), records: new Map([...data].map(([name, lines]) => [name, new Set(lines)])) });
     await this.#after(START_MS);
+    signal?.throwIfAborted();
+    // The one before has answered until now.
+    this.#host.start({ digest: textDigest(texts.config), zones: new Set(names), records: new Map([...data].map(([name, lines]) => [name, new Set(lines)])) });
   }
 
   async end(): Promise<void> {

@@ -101,7 +101,7 @@ function dnsWithFaults(server: DnsServer, points: FaultPoints): DnsServer {
     start: (signal) => server.start(signal),
     stop: () => server.stop(),
     listen: (listener) => server.listen(listener),
-    files: () => server.files(),
+    place: () => server.place(),
     configDigest: () => server.configDigest(),
     contents: (signal) => server.contents(signal),
     launch: (texts, signal) => points.pass('dns.launch', () => server.launch(texts, signal)),

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
@@ -9,11 +10,12 @@ import type { DhcpReservation } from '../../../common/schema/network.ts';
 import { releaseDnsServer, UnboundServer } from '../../../node-daemon/drivers/dns-server.ts';
 import { dnsChange, dnsContents, dnsContentsFile, dnsServedBy, dnsServerConfig, reverseNameOf, type DnsNetwork } from '../../../node-daemon/plans/dns-server.ts';
 import { aManagedNetwork } from '../../support/builders.ts';
+import { askWhile } from '../../support/dns-questions.ts';
 import { missingForLan, PrivateLan, type Namespace } from '../../support/private-lan.ts';
 import { until } from '../../support/until.ts';
 
 const LIMIT_MS = 15_000;
-const missing = missingForLan(['/usr/sbin/unbound', '/usr/sbin/unbound-control', '/usr/bin/busybox']);
+const missing = missingForLan(['/usr/sbin/unbound', '/usr/sbin/unbound-control', '/usr/bin/busybox', '/usr/bin/python3']);
 const never = new AbortController().signal;
 
 const LAN = aManagedNetwork({ vni: 2001, domain: 'lan.example' });
@@ -56,9 +58,17 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
   const makeServer = (): UnboundServer => new UnboundServer({ runDirectory: lan.folder, run, clock: systemClock, log: silentLogger, wrap: lan.host.wrap });
 
   const configOf = (networks: readonly DnsNetwork[], forwarders: readonly string[] = []): string =>
-    dnsServerConfig({ files: server.files(), ...dnsServedBy(networks.map(({ network }) => network)), forwarders });
+    dnsServerConfig({ place: server.place(), ...dnsServedBy(networks.map(({ network }) => network)), forwarders });
 
   const launch = (networks: readonly DnsNetwork[], forwarders: readonly string[] = []): Promise<void> => server.launch({ config: configOf(networks, forwarders), contents: dnsContentsFile(dnsContents(networks)) });
+
+  /** Of the one server. */
+  const pidOf = async (): Promise<string> => {
+    const { directory } = server.place();
+    const [name = '', ...others] = (await readdir(directory)).filter((one) => one.endsWith('.pid'));
+    expect(others).toEqual([]);
+    return readFile(join(directory, name), 'utf8');
+  };
 
   const addGateways = async (): Promise<void> => {
     for (const address of ['10.5.0.1/24', '2001:db8:5::1/64']) await lan.host.run(['/usr/bin/ip', 'address', 'replace', address, 'dev', 'vmbr2001'], { timeoutMs: LIMIT_MS });
@@ -111,7 +121,7 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
     try {
       await lan.host.run(['/usr/bin/ip', 'address', 'replace', '127.0.0.53/8', 'dev', 'lo'], { timeoutMs: LIMIT_MS });
       await other.launch({
-        config: dnsServerConfig({ files: other.files(), listen: ['127.0.0.53'], clients: ['127.0.0.0/8'], forwarders: [] }),
+        config: dnsServerConfig({ place: other.place(), listen: ['127.0.0.53'], clients: ['127.0.0.0/8'], forwarders: [] }),
         contents: 'local-zone: "org." static\nlocal-data: "www.example.org. 30 IN A 192.0.2.80"\nlocal-zone: "lan.example." static\n',
       });
       await launch(BEFORE, ['127.0.0.53']);
@@ -127,7 +137,7 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
     await addGateways();
     await launch(BEFORE);
     const digest = await server.configDigest();
-    const pid = await readFile(server.files().pid, 'utf8');
+    const pid = await pidOf();
     const actual = await server.contents();
     expect(actual).toEqual(dnsContents(BEFORE));
     const moved = { ...WEB, ip4: '10.5.0.51', ip6: null };
@@ -145,8 +155,22 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
     await server.change(dnsChange(await server.contents(), dnsContents(BEFORE)));
     expect(await server.contents()).toEqual(dnsContents(BEFORE));
     expect(await ask('gateway.more.example')).toContain('REFUSED');
-    expect(await readFile(server.files().pid, 'utf8')).toBe(pid);
+    expect(await pidOf()).toBe(pid);
     expect(await server.configDigest()).toBe(digest);
+  });
+
+  test('other addresses and clients are taken over without a question that is not answered', async () => {
+    await addGateways();
+    await launch(BEFORE);
+    const more = aManagedNetwork({ vni: 2002, domain: 'more.example', ip4: { network: '10.6.0.0/24', gateway: '10.6.0.1', dhcp: null }, ip6: null });
+    const after: DnsNetwork[] = [...BEFORE, { network: more, reservations: [], leases: undefined }];
+    const { asked, lost } = await askWhile({ lan, guest, server: '10.5.0.1', name: 'web.lan.example' }, async () => {
+      for (const networks of [after, BEFORE, after, BEFORE, after]) await launch(networks);
+    });
+    expect({ asked: asked > 5, lost }).toEqual({ asked: true, lost: 0 });
+    expect(await server.contents()).toEqual(dnsContents(after));
+    expect(await ask('gateway.more.example')).toContain('Address: 10.6.0.1');
+    expect((await readdir(server.place().directory)).filter((name) => name.endsWith('.conf'))).toHaveLength(1);
   });
 
   test('it survives the driver, is found again with its contents, and its end is told', async () => {
@@ -158,14 +182,14 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
     server.listen(() => (changes += 1));
     expect(await server.configDigest()).toBe(digest);
     expect(await server.contents()).toEqual(dnsContents(BEFORE));
-    process.kill(Number(await readFile(server.files().pid, 'utf8')), 'SIGKILL');
+    process.kill(Number(await pidOf()), 'SIGKILL');
     await until(() => changes > 0, 2_000, 'the notice');
     expect(await server.configDigest()).toBeUndefined();
   });
 
   test('it works as its own user, without any right', async () => {
     await launch(BEFORE);
-    const status = async (): Promise<string> => readFile(`/proc/${(await readFile(server.files().pid, 'utf8')).trim()}/status`, 'utf8');
+    const status = async (): Promise<string> => readFile(`/proc/${(await pidOf()).trim()}/status`, 'utf8');
     await until(async () => /^Uid:\t(\d+)/mu.exec(await status())?.[1] !== '0', LIMIT_MS, 'another user');
     expect(/^CapEff:\t(.+)$/mu.exec(await status())?.[1]).toBe('0000000000000000');
   });

@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Namespace, PrivateLan } from './private-lan.ts';
+import { until } from './until.ts';
+
+const BEGIN_LIMIT_MS = 15_000;
+const ASKING_LIMIT_MS = 60_000;
+
+/**
+ * Asks for the A record of a name each 20 ms, each time from another port, until a file appears; writes another file at the first answer.
+ * Prints how many were asked and not answered within a second, and the longest time from a question to its answer in milliseconds.
+ */
+const ASKER = `
+import json, os, select, socket, struct, sys, time
+server, name, begun, enough = sys.argv[1:5]
+labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+waiting, asked, slowest, last, turn = {}, 0, 0.0, None, time.monotonic()
+while last is None or (waiting and time.monotonic() < last + 1):
+    if last is None and time.monotonic() >= turn:
+        turn += 0.02
+        asked += 1
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect((server, 53))
+        try: s.send(struct.pack("!HHHHHH", asked & 0xffff, 0x100, 1, 0, 0, 0) + labels + b"\\0\\0\\1\\0\\1")
+        except ConnectionRefusedError: pass
+        waiting[s] = time.monotonic()
+        if os.path.exists(enough): last = time.monotonic()
+    for s in select.select(list(waiting), [], [], 0.005)[0]:
+        try: answered = struct.unpack("!H", s.recv(2000)[6:8])[0] > 0
+        except ConnectionRefusedError: answered = False
+        if not answered: continue
+        slowest = max(slowest, time.monotonic() - waiting.pop(s))
+        open(begun, "w").close()
+print(json.dumps({"asked": asked, "lost": len(waiting), "slowestMs": round(slowest * 1000)}))
+`;
+
+export interface Answers {
+  asked: number;
+  lost: number;
+  slowestMs: number;
+}
+
+/** What somebody notices who asks 50 times a second while `happens`, from the first answer on. */
+export async function askWhile(at: { lan: PrivateLan; guest: Namespace; server: string; name: string }, happens: () => Promise<void>): Promise<Answers> {
+  const [begun, enough] = ['asking-begun', 'asking-enough'].map((name) => join(at.lan.folder, name)) as [string, string];
+  for (const file of [begun, enough]) await rm(file, { force: true });
+  const asking = at.guest.run(['/usr/bin/python3', '-c', ASKER, at.server, at.name, begun, enough], { timeoutMs: ASKING_LIMIT_MS });
+  try {
+    await until(() => existsSync(begun), BEGIN_LIMIT_MS, 'the first answer');
+    await happens();
+  } finally {
+    await at.lan.file('asking-enough', '');
+  }
+  const answers = JSON.parse((await asking).stdout) as Answers;
+  console.log(JSON.stringify({ name: 'DNS answers', ...answers }));
+  return answers;
+}
