@@ -101,8 +101,7 @@ describe('a VM on Ceph, on a cluster of three nodes', () => {
     }
     await guestSees(128);
     await vm.out('dd if=/dev/zero of=/dev/vda bs=1M seek=127 count=1 conv=notrunc,fsync');
-    await vm.countsBeyond(before + 2);
-    expect(await vm.boots()).toBe(1);
+    expect((await vm.countsBeyond(before + 2)).filter((count) => count === 1)).toHaveLength(1);
   });
 
   test('volumes are created with a definition that gives their sizes, and a definition that is refused leaves none', async () => {
