@@ -17,6 +17,22 @@ const onlyEnglish = {
   },
 };
 
+/** What is not used of zod stays out: esbuild sees that of a namespace which is imported, and not of the object of that name that zod exports. */
+const onlyUsed = {
+  name: 'only-used',
+  setup(given) {
+    given.onLoad({ filter: /\/(client|common)\/.*\.ts$/ }, ({ path }) => ({ contents: readFileSync(path, 'utf8').replace("import { z } from 'zod'", "import * as z from 'zod'"), loader: 'ts' }));
+  },
+};
+
+/** A module of Node that is imported and not used is not loaded. */
+const nodeModules = {
+  name: 'node-modules',
+  setup(given) {
+    given.onResolve({ filter: /^node:/ }, ({ path }) => ({ path, external: true, sideEffects: false }));
+  },
+};
+
 const { metafile } = await build({
   entryPoints: { pvc: join(root, 'client/cli/main.ts') },
   absWorkingDir: root,
@@ -26,14 +42,13 @@ const { metafile } = await build({
   bundle: true,
   splitting: true,
   minify: true,
-  keepNames: true,
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
   legalComments: 'none',
   // Some of the packages are CommonJS and ask for Node's own modules with require().
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
-  plugins: [onlyEnglish],
+  plugins: [onlyEnglish, onlyUsed, nodeModules],
   metafile: true,
   logLevel: 'warning',
 });

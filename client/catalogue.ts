@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ClientError } from './client-error.ts';
 import type { CallOptions } from './connection.ts';
-import { IDENTITY } from './operations.ts';
+import { IDENTITY } from './operations/identity.ts';
 import { faultLines, parseArguments } from './parse-arguments.ts';
 import { ServiceClient } from './service-client.ts';
 

@@ -2,8 +2,8 @@ import { delay } from '../common/clock.ts';
 import type { StatusView } from '../common/view/status.ts';
 import { ClientError, toClientError } from './client-error.ts';
 import { callOptionsSchema, type CallOptions } from './connection.ts';
-import { eventStream, type ClusterEvent, type EventFilter } from './event-stream.ts';
-import { CLUSTER } from './operations.ts';
+import type { ClusterEvent, EventFilter } from './event-stream.ts';
+import { CLUSTER } from './operations/cluster.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { ServiceClient } from './service-client.ts';
 
@@ -49,6 +49,7 @@ export class ClusterClient extends ServiceClient {
   async *#followed(filter: EventFilter, options: { signal: AbortSignal; timeoutMs: number | undefined }): AsyncGenerator<ClusterEvent, void, undefined> {
     let lastEventId: string | undefined;
     let failures = 0;
+    const { eventStream } = await import('./event-stream.ts');
     for (;;) {
       try {
         for await (const { id, event } of eventStream(this.connection, filter, { ...options, lastEventId })) {

@@ -7,7 +7,7 @@ import { ClientError, toClientError } from './client-error.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
 import { HttpLink, type HttpAnswer, type HttpQuestion } from './http-link.ts';
 import { encodeRequest, type Operation, type Values } from './operation.ts';
-import { IDENTITY } from './operations.ts';
+import { IDENTITY } from './operations/identity.ts';
 import { faultLines, parseArguments } from './parse-arguments.ts';
 import { Session } from './session.ts';
 

@@ -9,7 +9,7 @@ import { vmView } from '../common/view/vm.ts';
 import { ClientError } from './client-error.ts';
 import type { Connection } from './connection.ts';
 import { lost } from './http-link.ts';
-import { CLUSTER } from './operations.ts';
+import { CLUSTER } from './operations/cluster.ts';
 import { faultLines } from './parse-arguments.ts';
 import { SseParser, type SseEvent } from './sse-parser.ts';
 

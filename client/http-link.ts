@@ -1,5 +1,4 @@
-import { request as httpRequest, Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
-import { request as httpsRequest, Agent as HttpsAgent } from 'node:https';
+import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
 import { ClientError } from './client-error.ts';
 import type { Endpoint } from './endpoint.ts';
 
@@ -27,21 +26,38 @@ export interface TlsOptions {
   verifyCertificate?: boolean | undefined;
 }
 
+const KEPT = { keepAlive: true, maxSockets: SOCKETS_MAX };
+
+interface Transport {
+  readonly agent: Agent;
+  readonly request: typeof httpRequest;
+}
+
+/** TLS takes as long to load as all of HTTP, so it is loaded where it is used. */
+async function secureTransport({ verifyCertificate = true, ca }: TlsOptions): Promise<Transport> {
+  const { Agent: SecureAgent, request } = await import('node:https');
+  return { agent: new SecureAgent({ ...KEPT, rejectUnauthorized: verifyCertificate, ...(ca === undefined ? {} : { ca }) }), request };
+}
+
 /** HTTP to one endpoint, over connections that are kept for the next call. */
 export class HttpLink {
   readonly #endpoint: Endpoint;
-  readonly #agent: HttpAgent;
+  readonly #tls: TlsOptions;
+  #transport: Promise<Transport> | undefined;
 
   constructor(endpoint: Endpoint, tls: TlsOptions) {
     this.#endpoint = endpoint;
-    const kept = { keepAlive: true, maxSockets: SOCKETS_MAX };
-    const certificates = { rejectUnauthorized: tls.verifyCertificate ?? true, ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
-    this.#agent = endpoint.secure ? new HttpsAgent({ ...kept, ...certificates }) : new HttpAgent(kept);
+    this.#tls = tls;
   }
 
   /** Ends the kept connections. */
   close(): void {
-    this.#agent.destroy();
+    void this.#transport?.then(({ agent }) => agent.destroy());
+  }
+
+  #opened(): Promise<Transport> {
+    this.#transport ??= this.#endpoint.secure ? secureTransport(this.#tls) : Promise.resolve({ agent: new Agent(KEPT), request: httpRequest });
+    return this.#transport;
   }
 
   /** @throws ClientError 'connection' when no whole answer came, 'malformed' beyond ANSWER_MAX_BYTES. */
@@ -51,13 +67,14 @@ export class HttpLink {
   }
 
   /** The answer as soon as its head is there. @throws ClientError 'connection'. */
-  open(question: HttpQuestion, signal: AbortSignal): Promise<IncomingMessage> {
+  async open(question: HttpQuestion, signal: AbortSignal): Promise<IncomingMessage> {
+    const { agent, request: send } = await this.#opened();
     return new Promise((resolve, reject) => {
-      const { secure, host, port, prefix } = this.#endpoint;
+      const { host, port, prefix } = this.#endpoint;
       const bytes = question.body === undefined ? undefined : Buffer.from(question.body);
       const length = bytes === undefined ? {} : { 'Content-Length': String(bytes.length) };
-      const options: RequestOptions = { agent: this.#agent, host, port, method: question.method, path: `${prefix}${question.path}`, headers: { ...question.headers, ...length }, signal };
-      const request = (secure ? httpsRequest : httpRequest)(options, resolve);
+      const options: RequestOptions = { agent, host, port, method: question.method, path: `${prefix}${question.path}`, headers: { ...question.headers, ...length }, signal };
+      const request = send(options, resolve);
       request.on('error', (cause) => reject(lost(question, cause)));
       request.end(bytes);
     });

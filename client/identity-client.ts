@@ -1,6 +1,7 @@
 import { ClientError } from './client-error.ts';
 import type { CallOptions } from './connection.ts';
-import { CLUSTER, IDENTITY } from './operations.ts';
+import { CLUSTER } from './operations/cluster.ts';
+import { IDENTITY } from './operations/identity.ts';
 import { ServiceClient } from './service-client.ts';
 
 const UNAUTHENTICATED = 401;

@@ -5,7 +5,7 @@ import type { NetworkView } from '../common/view/network.ts';
 import { ClientError } from './client-error.ts';
 import type { CallOptions } from './connection.ts';
 import type { Given } from './operation.ts';
-import { NETWORK } from './operations.ts';
+import { NETWORK } from './operations/network.ts';
 import { ServiceClient } from './service-client.ts';
 
 /** What a command answers: a sentence for people. */

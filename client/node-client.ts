@@ -4,10 +4,10 @@ import type { NodeView } from '../common/view/node.ts';
 import { toClientError } from './client-error.ts';
 import type { CallOptions } from './connection.ts';
 import type { Given } from './operation.ts';
-import { NODE } from './operations.ts';
+import { NODE } from './operations/node.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { ServiceClient } from './service-client.ts';
-import { waitFor, type WaitOptions } from './wait-for.ts';
+import type { WaitOptions } from './wait-for.ts';
 
 const nodeStates = z
   .strictObject({ daemon_state: daemonState.optional(), coordinator_state: coordinatorState.optional(), domain_state: domainsState.optional() })
@@ -79,6 +79,7 @@ export class NodeClient extends ServiceClient {
         return wanted.every(([name, state]) => state === undefined || shown.get(name) === state);
       };
       const wait = { what: `node ${node}: ${wanted.map((one) => one.join(' ')).join(', ')}`, filter: { kinds: ['node' as const], id: node }, look: (signal: AbortSignal) => this.get(node, { signal }), isDone };
+      const { waitFor } = await import('./wait-for.ts');
       return await waitFor(this.connection, wait, options);
     } catch (error) {
       throw toClientError(error);

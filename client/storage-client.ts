@@ -5,7 +5,7 @@ import type { SnapshotView } from '../common/view/snapshot.ts';
 import type { VolumeView } from '../common/view/volume.ts';
 import type { CallOptions } from './connection.ts';
 import type { Given } from './operation.ts';
-import { STORAGE } from './operations.ts';
+import { STORAGE } from './operations/storage.ts';
 import { ServiceClient } from './service-client.ts';
 
 /** What a command answers: a sentence for people. */

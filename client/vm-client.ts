@@ -3,10 +3,10 @@ import type { vmMetaView, vmTagsView, VmView } from '../common/view/vm.ts';
 import { ClientError, toClientError } from './client-error.ts';
 import type { CallOptions } from './connection.ts';
 import type { Given } from './operation.ts';
-import { VM } from './operations.ts';
+import { VM } from './operations/vm.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { ServiceClient } from './service-client.ts';
-import { waitFor, type WaitOptions } from './wait-for.ts';
+import type { WaitOptions } from './wait-for.ts';
 
 const restingState = z.enum(['start', 'stop', 'disable', 'fail']);
 /** The states in which a VM can stay. */
@@ -169,6 +169,7 @@ export class VmClient extends ServiceClient {
         return wanted.includes(seen.state);
       };
       const wait = { what: `VM ${vm}: ${wanted.join(' or ')}`, filter: { kinds: ['vm' as const], id: vm }, look: (signal: AbortSignal) => this.get(vm, { signal }), isDone };
+      const { waitFor } = await import('./wait-for.ts');
       return await waitFor(this.connection, wait, options);
     } catch (error) {
       throw toClientError(error);
