@@ -54,6 +54,8 @@ const RUN_PACKAGES = [
   ['systemd', '/usr/bin/systemd-analyze'],
   ['xz-utils', '/usr/bin/xz'],
   ['man-db', '/usr/bin/man'],
+  ['zsh', '/usr/bin/zsh'],
+  ['fish', '/usr/bin/fish'],
 ];
 
 /** What Debian 13 has in a package of its own and Debian 12 in ceph-osd: installed after the others, where it is still missing. @type {readonly (readonly [string, string])[]} */

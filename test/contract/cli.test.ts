@@ -293,6 +293,26 @@ describe('completion', () => {
     await screen.ended();
     expect(lines((await run('complete vm start web1 ')).stdout)).toEqual(['db2\tstop', 'db10\tstart', 'plain\tstop']);
   });
+
+  test('zsh completes them, too, and shows what they are', async () => {
+    const screen = pvc.open('zsh -f -i');
+    screen.type('autoload -Uz compinit; compinit -D -u; source <(pvc completion zsh)\r');
+    screen.type('pvc vm state db1\t--columns name --format raw\r');
+    await screen.see(/\ndb10\r/u);
+    screen.type('pvc vm migrate web1 --node hv\t');
+    await screen.see(/hv1 +-- run, ready/u);
+    await screen.see(/hv2 +-- dead/u);
+    screen.type('\u0015exit\r');
+    await screen.ended();
+  });
+
+  test('so does fish', async () => {
+    const offered = async (line: string): Promise<string[]> => lines((await pvc.bash(`fish --no-config -c "pvc completion fish | source; complete --do-complete '${line}'"`)).stdout);
+    expect(await offered('pvc v')).toEqual(['vm\tvirtual machines: define, start, migrate, edit, console']);
+    expect(await offered('pvc vm start ')).toEqual(['db2\tstop', expect.stringMatching(/^db10\tst/u), 'plain\tstop', 'web1\tstart']);
+    expect(await offered('pvc vm migrate web1 --node hv')).toEqual(['hv1\trun, ready', 'hv2\tdead, ready']);
+    expect(await offered('pvc vm define /etc/host')).toContain('/etc/hosts');
+  });
 });
 
 test('the manual page is shown by man', async () => {
