@@ -1,5 +1,6 @@
 // @ts-check
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -13,41 +14,53 @@ import { say } from './test-times.mjs';
  * @returns {Promise<number>} the exit code: 0 when something passed and nothing failed
  */
 export async function runTests(root, args) {
-  const checks = [
-    ['build', 'typescript/bin/tsc', ['-p', 'tsconfig.build.json']],
-    ['types', 'typescript/bin/tsc', ['--noEmit']],
-    ['lint', 'eslint/bin/eslint.js', ['--max-warnings', '0', '.']],
-  ];
-  let failed = 0;
-  for (const [name, program, parameters] of checks) {
-    console.error(`-- ${name}`);
-    const beganMs = performance.now();
-    const status = runModule(root, String(program), /** @type {string[]} */ (parameters));
-    say(String(name), performance.now() - beganMs);
-    if (status === 0) continue;
-    console.error(`-- ${name} failed`);
-    failed += 1;
-  }
-  const tests = runVitest(root, args);
-  failed += tests.failed;
+  // Each takes one processor.
+  const compiled = inTurn(root, [
+    ['build', 'typescript/bin/tsc', '-p', 'tsconfig.build.json'],
+    ['types', 'typescript/bin/tsc', '--noEmit'],
+  ]);
+  const linted = inTurn(root, [['lint', 'eslint/bin/eslint.js', '--max-warnings', '0', '.']]);
+  const checks = (await compiled) + (await linted);
+  const tests = await runVitest(root, args);
+  const failed = checks + tests.failed;
   console.log(`${tests.passed} passed, ${failed} failed`);
   return failed === 0 && tests.passed > 0 ? 0 : 1;
 }
 
-/** @param {string} root @param {string} program @param {readonly string[]} args @returns {number} */
-function runModule(root, program, args) {
-  const result = spawnSync(process.execPath, [path.join(root, 'node_modules', program), ...args], { cwd: root, stdio: 'inherit' });
-  return result.status ?? 1;
+/**
+ * Runs checks one after the other, all of them.
+ * @param {string} root @param {readonly [name: string, program: string, ...args: string[]][]} checks
+ * @returns {Promise<number>} how many failed
+ */
+async function inTurn(root, checks) {
+  let failed = 0;
+  for (const [name, program, ...args] of checks) {
+    console.error(`-- ${name}`);
+    const beganMs = performance.now();
+    const status = await runModule(root, program, args);
+    say(name, performance.now() - beganMs);
+    if (status === 0) continue;
+    console.error(`-- ${name} failed`);
+    failed += 1;
+  }
+  return failed;
 }
 
-/** @param {string} root @param {readonly string[]} args @returns {{ passed: number, failed: number }} */
-function runVitest(root, args) {
+/** @param {string} root @param {string} program @param {readonly string[]} args @returns {Promise<number>} its exit code */
+async function runModule(root, program, args) {
+  const child = spawn(process.execPath, [path.join(root, 'node_modules', program), ...args], { cwd: root, stdio: 'inherit' });
+  const [code] = await once(child, 'exit');
+  return code ?? 1;
+}
+
+/** @param {string} root @param {readonly string[]} args @returns {Promise<{ passed: number, failed: number }>} */
+async function runVitest(root, args) {
   const report = path.join(root, 'dist/test-report.json');
   mkdirSync(path.dirname(report), { recursive: true });
   rmSync(report, { force: true });
   console.error('-- tests');
   const reporters = ['default', 'json', path.join(root, 'lab/test-times.mjs')].map((reporter) => `--reporter=${reporter}`);
-  const status = runModule(root, 'vitest/vitest.mjs', ['run', '--project=!machine', ...reporters, `--outputFile.json=${report}`, ...args]);
+  const status = await runModule(root, 'vitest/vitest.mjs', ['run', '--project=!machine', ...reporters, `--outputFile.json=${report}`, ...args]);
   if (!existsSync(report)) return { passed: 0, failed: 1 };
   const { numPassedTests: passed, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   const unloaded = testResults.filter((/** @type {{ status: string, assertionResults: { status: string }[] }} */ file) => {
