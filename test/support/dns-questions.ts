@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Namespace, PrivateLan } from './private-lan.ts';
 import { until } from './until.ts';
@@ -55,4 +55,11 @@ export async function askWhile(at: { lan: PrivateLan; guest: Namespace; server: 
   const answers = JSON.parse((await asking).stdout) as Answers;
   console.log(JSON.stringify({ name: 'DNS answers', ...answers }));
   return answers;
+}
+
+/** Process id of the one DNS server whose files are in this folder. */
+export async function dnsPidIn(directory: string): Promise<number> {
+  const [name, ...others] = (await readdir(directory)).filter((one) => one.endsWith('.pid'));
+  if (name === undefined || others.length > 0) throw new Error(`${others.length + 1} servers or none: ${String(name)} ${others.join()}`);
+  return Number(await readFile(join(directory, name), 'utf8'));
 }

@@ -13,6 +13,7 @@ import { IpBridges } from '../../node-daemon/drivers/bridge-facts.ts';
 import { DnsmasqServers } from '../../node-daemon/drivers/dhcp-server.ts';
 import { UnboundServer } from '../../node-daemon/drivers/dns-server.ts';
 import type { LinkDriver } from '../../node-daemon/drivers/link.ts';
+import { dnsPidIn } from './dns-questions.ts';
 import type { PrivateLan } from './private-lan.ts';
 
 const never = new AbortController().signal;
@@ -73,7 +74,7 @@ export class ServingNode {
   }
 
   async dnsPid(): Promise<number> {
-    return (await this.dns.configDigest()) === undefined ? 0 : Number(await readFile(this.dns.files().pid, 'utf8'));
+    return (await this.dns.configDigest()) === undefined ? 0 : dnsPidIn(this.dns.place().directory);
   }
 }
 

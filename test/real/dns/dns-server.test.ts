@@ -1,5 +1,4 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
@@ -10,7 +9,7 @@ import type { DhcpReservation } from '../../../common/schema/network.ts';
 import { releaseDnsServer, UnboundServer } from '../../../node-daemon/drivers/dns-server.ts';
 import { dnsChange, dnsContents, dnsContentsFile, dnsServedBy, dnsServerConfig, reverseNameOf, type DnsNetwork } from '../../../node-daemon/plans/dns-server.ts';
 import { aManagedNetwork } from '../../support/builders.ts';
-import { askWhile } from '../../support/dns-questions.ts';
+import { askWhile, dnsPidIn } from '../../support/dns-questions.ts';
 import { missingForLan, PrivateLan, type Namespace } from '../../support/private-lan.ts';
 import { until } from '../../support/until.ts';
 
@@ -62,13 +61,7 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
 
   const launch = (networks: readonly DnsNetwork[], forwarders: readonly string[] = []): Promise<void> => server.launch({ config: configOf(networks, forwarders), contents: dnsContentsFile(dnsContents(networks)) });
 
-  /** Of the one server. */
-  const pidOf = async (): Promise<string> => {
-    const { directory } = server.place();
-    const [name = '', ...others] = (await readdir(directory)).filter((one) => one.endsWith('.pid'));
-    expect(others).toEqual([]);
-    return readFile(join(directory, name), 'utf8');
-  };
+  const pidOf = (): Promise<number> => dnsPidIn(server.place().directory);
 
   const addGateways = async (): Promise<void> => {
     for (const address of ['10.5.0.1/24', '2001:db8:5::1/64']) await lan.host.run(['/usr/bin/ip', 'address', 'replace', address, 'dev', 'vmbr2001'], { timeoutMs: LIMIT_MS });
@@ -182,14 +175,14 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
     server.listen(() => (changes += 1));
     expect(await server.configDigest()).toBe(digest);
     expect(await server.contents()).toEqual(dnsContents(BEFORE));
-    process.kill(Number(await pidOf()), 'SIGKILL');
+    process.kill(await pidOf(), 'SIGKILL');
     await until(() => changes > 0, 2_000, 'the notice');
     expect(await server.configDigest()).toBeUndefined();
   });
 
   test('it works as its own user, without any right', async () => {
     await launch(BEFORE);
-    const status = async (): Promise<string> => readFile(`/proc/${(await pidOf()).trim()}/status`, 'utf8');
+    const status = async (): Promise<string> => readFile(`/proc/${await pidOf()}/status`, 'utf8');
     await until(async () => /^Uid:\t(\d+)/mu.exec(await status())?.[1] !== '0', LIMIT_MS, 'another user');
     expect(/^CapEff:\t(.+)$/mu.exec(await status())?.[1]).toBe('0000000000000000');
   });
