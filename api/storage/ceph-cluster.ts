@@ -20,6 +20,6 @@ export function cephCluster({ link, access, run, clock }: { link: CephLink; acce
     osds: new CephOsds({ commands, clock }),
     pools,
     volumes: new CephVolumes({ link, commands, images }),
-    snapshots: new CephSnapshots({ link, pools, images }),
+    snapshots: new CephSnapshots({ link, commands, pools, images }),
   };
 }

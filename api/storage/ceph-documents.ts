@@ -17,10 +17,12 @@ export const osdDump = z.object({
       pg_num: z.int(),
       pg_num_target: z.int().optional(),
       crush_rule: z.int(),
+      /** Such as `hashpspool,full`. */
+      flags_names: z.string().transform((names) => names.split(',')),
       application_metadata: z.record(z.string(), z.unknown()).default({}),
     }),
   ),
-  osds: z.array(z.object({ osd: z.int(), uuid: z.string(), up: z.int(), in: z.int(), weight: z.number(), primary_affinity: z.number() })),
+  osds: z.array(z.object({ osd: z.int(), uuid: z.string(), up: z.int(), in: z.int(), weight: z.number(), primary_affinity: z.number(), state: z.array(z.string()) })),
 });
 export type OsdDump = z.infer<typeof osdDump>;
 

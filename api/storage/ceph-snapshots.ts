@@ -3,9 +3,10 @@ import type { RbdImageSpec, RbdSnapshotInfo } from '../../common/rados/image-cal
 import type { Rbd } from '../../common/rados/rbd.ts';
 import { snapshotText, type SnapshotRef } from '../../common/schema/snapshot.ts';
 import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
-import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephLink } from './ceph-commands.ts';
+import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type CephLink } from './ceph-commands.ts';
 import { namedImages } from './ceph-volumes.ts';
 import { presentOrGone, type ImageLists } from './image-lists.ts';
+import { cephIsFull, requireRoom } from './pool-room.ts';
 import type { PoolStorage, Snapshot, SnapshotStorage } from './storage-cluster.ts';
 
 const READ = { timeoutMs: READ_LIMIT_MS };
@@ -15,11 +16,13 @@ const LONG = { timeoutMs: LONG_LIMIT_MS };
 /** Snapshots of RBD images through librbd. */
 export class CephSnapshots implements SnapshotStorage {
   readonly #link: CephLink;
+  readonly #commands: CephCommands;
   readonly #pools: Pick<PoolStorage, 'names'>;
   readonly #images: ImageLists;
 
-  constructor({ link, pools, images }: { link: CephLink; pools: Pick<PoolStorage, 'names'>; images: ImageLists }) {
+  constructor({ link, commands, pools, images }: { link: CephLink; commands: CephCommands; pools: Pick<PoolStorage, 'names'>; images: ImageLists }) {
     this.#link = link;
+    this.#commands = commands;
     this.#pools = pools;
     this.#images = images;
   }
@@ -33,6 +36,7 @@ export class CephSnapshots implements SnapshotStorage {
   }
 
   async create(ref: SnapshotRef): Promise<void> {
+    await this.#requireRoom(ref.pool);
     await this.#on(ref, (rbd) => rbd.snapshots.create(ref.volume, ref.snapshot, CHANGE), ref.snapshot);
   }
 
@@ -52,7 +56,13 @@ export class CephSnapshots implements SnapshotStorage {
 
   async rollBack(ref: SnapshotRef): Promise<void> {
     await this.#found(ref);
+    await this.#requireRoom(ref.pool);
     await this.#on(ref, (rbd) => rbd.snapshots.rollback(ref.volume, ref.snapshot, LONG));
+  }
+
+  /** @throws AppError 'no-resource' when the pool is full. */
+  async #requireRoom(pool: string): Promise<void> {
+    requireRoom(await this.#commands.osdDump(), pool);
   }
 
   /** @throws AppError 'not-found' of volume or snapshot. */
@@ -112,5 +122,6 @@ function snapshotOf(ref: VolumeRef, { id, name, sizeBytes, isProtected, createdA
 function snapshotError(error: unknown, ref: SnapshotRef, newName: string): unknown {
   if (isAppError(error, 'not-found')) return new AppError('not-found', 'there is no such volume', { volume: volumeText(ref) }, { cause: error });
   if (isAppError(error, 'exists')) return new AppError('exists', 'a snapshot of this name exists', { snapshot: snapshotText({ ...ref, snapshot: newName }) }, { cause: error });
+  if (isAppError(error, 'no-resource')) return cephIsFull({ snapshot: snapshotText({ ...ref, snapshot: newName }) }, error);
   return error;
 }

@@ -3,6 +3,7 @@ import { AppError, toAppError, type ErrorCode } from '../../common/errors.ts';
 import { CephVolumes } from './ceph-volumes.ts';
 
 const SOURCE = { pool: 'vms', volume: 'web1' };
+const ROOMY = { osds: [], pools: [{ pool: 1, pool_name: 'vms', flags_names: [], application_metadata: { rbd: {} } }] };
 
 /** librbd, as it makes a copy: the image comes first, and is left when the copy breaks off. Real copies are those of test/real/ceph; none of them can be made to break off. */
 function scene({ breaksOff, removal }: { breaksOff?: ErrorCode; removal?: ErrorCode } = {}, images = ['web1']) {
@@ -17,7 +18,7 @@ function scene({ breaksOff, removal }: { breaksOff?: ErrorCode; removal?: ErrorC
       if (!there.delete(image)) throw new AppError('not-found', 'there is no such image');
     },
   };
-  const deps = { link: { rados: async () => ({ rbd: () => rbd }) }, commands: {}, images: { names: async () => [...there], forget: () => undefined } };
+  const deps = { link: { rados: async () => ({ rbd: () => rbd }) }, commands: { osdDump: async () => ROOMY }, images: { names: async () => [...there], forget: () => undefined } };
   return { volumes: new CephVolumes(deps as unknown as ConstructorParameters<typeof CephVolumes>[0]), there };
 }
 

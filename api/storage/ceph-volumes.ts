@@ -3,8 +3,10 @@ import type { RbdImageListing, RbdImageSpec } from '../../common/rados/image-cal
 import type { Rbd } from '../../common/rados/rbd.ts';
 import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
 import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type CephLink } from './ceph-commands.ts';
+import type { OsdDump } from './ceph-documents.ts';
 import { presentOrGone, type ImageLists } from './image-lists.ts';
 import { rbdPools } from './pool-facts.ts';
+import { cephIsFull, requireRoom } from './pool-room.ts';
 import type { Volume, VolumeStorage } from './storage-cluster.ts';
 import { listedVolume, shownVolume } from './volume-facts.ts';
 
@@ -46,7 +48,7 @@ export class CephVolumes implements VolumeStorage {
   }
 
   async create(ref: VolumeRef, sizeBytes: number): Promise<void> {
-    await this.#pools(ref.pool);
+    await this.#requireRoom(ref.pool);
     await this.#on(ref, (rbd) => rbd.create(ref.volume, sizeBytes, {}, CHANGE));
     this.#images.forget(ref.pool);
   }
@@ -54,16 +56,19 @@ export class CephVolumes implements VolumeStorage {
   async resize(ref: VolumeRef, sizeBytes: number): Promise<void> {
     const { sizeBytes: now } = await this.get(ref);
     if (sizeBytes < now) throw new AppError('state', 'a volume cannot be made smaller: what is at its end would be lost', { volume: volumeText(ref), sizeBytes: now });
+    if (sizeBytes > now) await this.#requireRoom(ref.pool);
     await this.#on(ref, (rbd) => rbd.resize(ref.volume, sizeBytes, CHANGE));
     this.#images.forget(ref.pool);
   }
 
   async rename(ref: VolumeRef, name: string): Promise<void> {
+    await this.#requireRoom(ref.pool);
     await this.#on(ref, (rbd) => rbd.rename(ref.volume, name, CHANGE), name);
     this.#images.forget(ref.pool);
   }
 
   async copy(ref: VolumeRef, name: string): Promise<void> {
+    await this.#requireRoom(ref.pool);
     try {
       await this.#on(ref, (rbd) => this.#copyWhole(rbd, ref, name), name);
     } finally {
@@ -105,12 +110,15 @@ export class CephVolumes implements VolumeStorage {
     return volume;
   }
 
-  /** The pools for RBD, or this one. @throws AppError 'not-found'. */
+  /** @throws AppError 'not-found' of the pool, 'no-resource' when it is full. */
+  async #requireRoom(pool: string): Promise<void> {
+    const dump = await this.#commands.osdDump();
+    poolsFor(dump, pool);
+    requireRoom(dump, pool);
+  }
+
   async #pools(name?: string): Promise<{ name: string; id: number }[]> {
-    const all = rbdPools(await this.#commands.osdDump()).map(({ pool_name, pool }) => ({ name: pool_name, id: pool }));
-    const found = all.filter((one) => name === undefined || one.name === name);
-    if (name !== undefined && found.length === 0) throw new AppError('not-found', 'there is no such pool for volumes', { pool: name });
-    return found;
+    return poolsFor(await this.#commands.osdDump(), name);
   }
 
   /** @param newName of what the work makes. */
@@ -122,6 +130,14 @@ export class CephVolumes implements VolumeStorage {
       throw volumeError(error, ref, newName ?? ref.volume);
     }
   }
+}
+
+/** The pools for RBD, or this one. @throws AppError 'not-found'. */
+function poolsFor(dump: OsdDump, name: string | undefined): { name: string; id: number }[] {
+  const all = rbdPools(dump).map(({ pool_name, pool }) => ({ name: pool_name, id: pool }));
+  const found = all.filter((one) => name === undefined || one.name === name);
+  if (name !== undefined && found.length === 0) throw new AppError('not-found', 'there is no such pool for volumes', { pool: name });
+  return found;
 }
 
 /** Removes what a copy has left. @returns what is to be told: one that cannot be removed, because the copy goes on or its end is not known to Ceph yet, is named. */
@@ -137,10 +153,11 @@ async function afterRemoval(rbd: Rbd, part: VolumeRef, failure: unknown): Promis
 }
 
 /** In words of volumes; what else went wrong stays as it is. */
-function volumeError(error: unknown, ref: VolumeRef, newName: string): unknown {
+export function volumeError(error: unknown, ref: VolumeRef, newName: string): unknown {
   if (isAppError(error, 'not-found')) return new AppError('not-found', 'there is no such volume', { volume: volumeText(ref) }, { cause: error });
   if (isAppError(error, 'exists')) return new AppError('exists', 'a volume of this name exists', { volume: volumeText({ pool: ref.pool, volume: newName }) }, { cause: error });
   if (isAppError(error, 'too-large')) return new AppError('invalid', 'a volume cannot be as large', { volume: volumeText(ref) }, { cause: error });
+  if (isAppError(error, 'no-resource')) return cephIsFull({ volume: volumeText({ pool: ref.pool, volume: newName }), volumes_left: error.details['volumes_left'] }, error);
   return error;
 }
 
@@ -155,8 +172,9 @@ export function namedImages(images: readonly RbdImageSpec[]): string {
   return images.length > NAMED_MAX ? `${names.join(', ')} and ${images.length - NAMED_MAX} more` : names.join(', ');
 }
 
-async function refuseOpen(rbd: Rbd, ref: VolumeRef): Promise<void> {
+/** @param ownCount times that we have it open ourselves. */
+export async function refuseOpen(rbd: Rbd, ref: VolumeRef, ownCount = 0): Promise<void> {
   const watchers = await rbd.locks.watchers(ref.volume, READ);
-  if (watchers.length === 0) return;
+  if (watchers.length <= ownCount) return;
   throw new AppError('state', 'somebody has this volume open', { volume: volumeText(ref), clients: watchers.slice(0, NAMED_MAX).map(({ address }) => address).join(', ') });
 }

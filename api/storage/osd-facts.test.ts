@@ -3,7 +3,7 @@ import type { OsdDump, OsdMetadata } from './ceph-documents.ts';
 import { osdsOf, type OsdFigures } from './osd-facts.ts';
 
 function aDump(...ids: number[]): OsdDump {
-  return { pools: [], osds: ids.map((osd) => ({ osd, uuid: `uuid-${osd}`, up: 1, in: 1, weight: 1, primary_affinity: 1 })) };
+  return { pools: [], osds: ids.map((osd) => ({ osd, uuid: `uuid-${osd}`, up: 1, in: 1, weight: 1, primary_affinity: 1, state: ['exists', 'up'] })) };
 }
 
 function figures(metadata: OsdMetadata, given: Partial<OsdFigures> = {}): OsdFigures {

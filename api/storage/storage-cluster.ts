@@ -222,7 +222,7 @@ export interface SnapshotStorage {
  *
  * All throw AppError: 'state' in a cluster without storage, 'unavailable' when Ceph cannot be reached, 'timeout' when it does not answer
  * ('unknown-outcome' of a change), 'not-allowed' when its configuration or our key does not permit it, 'component' for what else it
- * refuses, in its own words.
+ * refuses, in its own words; of what needs room 'no-resource' when the pool is full.
  */
 export interface StorageCluster {
   readonly overview: StorageOverview;

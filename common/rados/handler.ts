@@ -64,6 +64,8 @@ export function withIoctx<T>(context: Context, place: ObjectPlace, work: (ioctx:
   context.check(context.rados.ioctxCreate(context.cluster, place.pool, out.buffer));
   const ioctx = out.wide(0);
   try {
+    // Without it every change, also a removal, hangs while the pool is full; with it removals are done, and what needs room is refused with ENOSPC.
+    context.rados.ioctxSetFullTry(ioctx);
     if (place.namespace !== '') context.rados.ioctxSetNamespace(ioctx, place.namespace);
     return work(ioctx);
   } finally {

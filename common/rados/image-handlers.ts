@@ -15,7 +15,6 @@ import {
   imageOpenCall,
   imageReadCall,
   imageRebuildObjectMapCall,
-  imageRemoveCall,
   imageRenameCall,
   imageResizeCall,
   imageSizeCall,
@@ -61,7 +60,6 @@ export const imageHandlers: readonly Handler[] = [
   ),
   handle(imageCloneCall, clone),
   handle(imageFlattenCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.flatten(image)))),
-  handle(imageRemoveCall, (context, args) => withIoctx(context, args, (ioctx) => void context.check(context.rbd.remove(ioctx, args.image)))),
   handle(imageFeaturesCall, (context, args) =>
     withImage(context, args, 'write', (image) => void context.check(context.rbd.updateFeatures(image, featureBits(args.features), args.isEnabled ? 1 : 0))),
   ),

@@ -34,6 +34,7 @@ function clusterFunctions(library: NativeLibrary) {
     poolDelete: library.int('rados_pool_delete', 'void *', 'str'),
     ioctxCreate: library.int('rados_ioctx_create', 'void *', 'str', 'void *'),
     ioctxDestroy: library.nothing('rados_ioctx_destroy', 'void *'),
+    ioctxSetFullTry: library.nothing('rados_set_pool_full_try', 'void *'),
     ioctxSetNamespace: library.nothing('rados_ioctx_set_namespace', 'void *', 'str'),
     ioctxPoolStat: library.int('rados_ioctx_pool_stat', 'void *', 'void *'),
   };
@@ -75,6 +76,7 @@ function operationFunctions(library: NativeLibrary) {
     releaseCompletion: library.nothing('rados_aio_release', 'void *'),
     createWriteOperation: library.wide('rados_create_write_op'),
     releaseWriteOperation: library.nothing('rados_release_write_op', 'void *'),
+    writeCreate: library.nothing('rados_write_op_create', 'void *', 'int', 'str'),
     writeOmapSet: library.nothing('rados_write_op_omap_set2', 'void *', 'void *', 'void *', 'void *', 'void *', 'size_t'),
     writeOmapRemove: library.nothing('rados_write_op_omap_rm_keys2', 'void *', 'void *', 'void *', 'size_t'),
     writeOperate: library.int('rados_write_op_operate', 'void *', 'void *', 'str', 'void *', 'int'),

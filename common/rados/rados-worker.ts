@@ -4,6 +4,7 @@ import { toAppError } from '../errors.ts';
 import { clusterHandlers } from './cluster-handlers.ts';
 import type { Native } from './handler.ts';
 import { imageHandlers } from './image-handlers.ts';
+import { removalHandlers } from './image-removal.ts';
 import { listingHandlers } from './image-listing.ts';
 import { loadLibrados } from './librados.ts';
 import { loadLibrbd } from './librbd.ts';
@@ -13,7 +14,7 @@ import { toWorker, type FromWorker } from './message.ts';
 import { objectHandlers } from './object-handlers.ts';
 import { snapshotHandlers } from './snapshot-handlers.ts';
 
-const all = [...clusterHandlers, ...objectHandlers, ...imageHandlers, ...listingHandlers, ...snapshotHandlers, ...lockHandlers];
+const all = [...clusterHandlers, ...objectHandlers, ...imageHandlers, ...removalHandlers, ...listingHandlers, ...snapshotHandlers, ...lockHandlers];
 const handlers = new Map(all.map((handler) => [handler.name, handler]));
 const native: Native = { rados: loadLibrados(), rbd: loadLibrbd(), memory: new Memory() };
 
