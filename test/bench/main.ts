@@ -12,13 +12,14 @@ import { networkLinks } from './network-links.ts';
 import { networkPackets } from './network-packets.ts';
 import { networkTakeover } from './network-takeover.ts';
 import { postState } from './post-state.ts';
+import { pvcStart } from './pvc-start.ts';
 import { rados } from './rados.ts';
 import { runSceneBenches } from './scene.ts';
 import { storage } from './storage.ts';
 import { vmStart } from './vm-start.ts';
 
 const SCENE_BENCHES = [apiRead, mirrorLoad, postState, apiMemory];
-const LAB_BENCHES = [vmStart, flush, daemonIdle, networkAcl];
+const LAB_BENCHES = [pvcStart, vmStart, flush, daemonIdle, networkAcl];
 const LONE_BENCHES = [networkLinks, networkPackets, networkTakeover, dhcp, rados, storage];
 
 const EXIT_MISSED = 1;
