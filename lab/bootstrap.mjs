@@ -4,7 +4,7 @@
  * packages that are missing, builds, and hands over. Plain JavaScript without dependencies, since it runs before there are any.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, chmodSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, copyFileSync, existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runTests } from './run-tests.mjs';
@@ -232,15 +232,7 @@ function installNpmPackages() {
 
 function build() {
   say('building');
-  mkdirSync(path.join(ROOT, 'dist'), { recursive: true });
-  const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
-  const steps = [
-    [tsc, '-p', 'tsconfig.build.json'],
-    [tsc, '-p', 'tsconfig.client.json'],
-    [path.join(ROOT, 'client/make-package.mjs'), path.join(ROOT, 'dist/client-package')],
-  ];
-  for (const step of steps) if (run(process.execPath, step) !== 0) giveUp('The build failed: see above.');
-  if (run(process.execPath, [path.join(ROOT, 'client/bundle-command.mjs')]) !== 0) giveUp('The pvc command could not be built: see above.');
+  if (run('npm', ['run', '--silent', 'build']) !== 0) giveUp('The build failed: see above.');
 }
 
 async function main() {

@@ -102,11 +102,11 @@ function baseServices(host: LabHost): ServiceSpec[] {
 
 /** The project's daemons, as their systemd units have them. */
 function ownServices(host: LabHost, app: App): ServiceSpec[] {
-  const daemon: ServiceSpec['command'] = [process.execPath, app.file('dist/node-daemon/main.js')];
+  const daemon: ServiceSpec['command'] = [process.execPath, app.file('dist/daemons/pvcd.js')];
   const common = { restartAfterMs: 1_000, finalExitCodes: [EXIT_CONFIG] };
   return [
     { ...common, name: 'pvcd', command: daemon, env: { PVCD_CONFIG_FILE: etc(host, 'pvcd.yaml') }, start: 'boot', afterExit: [...daemon, 'release'] },
-    { ...common, name: 'pvc-api', command: [process.execPath, app.file('dist/api/main.js')], env: { PVC_CONFIG_FILE: etc(host, 'pvc-api.yaml') }, start: 'request', boundTo: 'pvcd', probe: { kind: 'tcp', host: '127.0.0.1', port: API_PORT_INSIDE } },
+    { ...common, name: 'pvc-api', command: [process.execPath, app.file('dist/daemons/pvc-api.js')], env: { PVC_CONFIG_FILE: etc(host, 'pvc-api.yaml') }, start: 'request', boundTo: 'pvcd', probe: { kind: 'tcp', host: '127.0.0.1', port: API_PORT_INSIDE } },
   ];
 }
 

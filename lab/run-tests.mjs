@@ -15,11 +15,8 @@ import { say } from './test-times.mjs';
  */
 export async function runTests(root, args) {
   // Each takes one processor.
-  const compiled = inTurn(root, [
-    ['build', 'typescript/bin/tsc', '-p', 'tsconfig.build.json'],
-    ['types', 'typescript/bin/tsc', '--noEmit'],
-  ]);
-  const linted = inTurn(root, [['lint', 'eslint/bin/eslint.js', '--max-warnings', '0', '.']]);
+  const compiled = inTurn(root, ['build', 'types']);
+  const linted = inTurn(root, ['lint']);
   const checks = (await compiled) + (await linted);
   const tests = await runVitest(root, args);
   const failed = checks + tests.failed;
@@ -28,16 +25,16 @@ export async function runTests(root, args) {
 }
 
 /**
- * Runs checks one after the other, all of them.
- * @param {string} root @param {readonly [name: string, program: string, ...args: string[]][]} checks
+ * Runs npm scripts one after the other, all of them.
+ * @param {string} root @param {readonly string[]} names
  * @returns {Promise<number>} how many failed
  */
-async function inTurn(root, checks) {
+async function inTurn(root, names) {
   let failed = 0;
-  for (const [name, program, ...args] of checks) {
+  for (const name of names) {
     console.error(`-- ${name}`);
     const beganMs = performance.now();
-    const status = await runModule(root, program, args);
+    const status = await exitCode('npm', ['run', '--silent', name], root);
     say(name, performance.now() - beganMs);
     if (status === 0) continue;
     console.error(`-- ${name} failed`);
@@ -46,10 +43,9 @@ async function inTurn(root, checks) {
   return failed;
 }
 
-/** @param {string} root @param {string} program @param {readonly string[]} args @returns {Promise<number>} its exit code */
-async function runModule(root, program, args) {
-  const child = spawn(process.execPath, [path.join(root, 'node_modules', program), ...args], { cwd: root, stdio: 'inherit' });
-  const [code] = await once(child, 'exit');
+/** @param {string} program @param {readonly string[]} args @param {string} cwd @returns {Promise<number>} */
+async function exitCode(program, args, cwd) {
+  const [code] = await once(spawn(program, args, { cwd, stdio: 'inherit' }), 'exit');
   return code ?? 1;
 }
 
@@ -60,7 +56,7 @@ async function runVitest(root, args) {
   rmSync(report, { force: true });
   console.error('-- tests');
   const reporters = ['default', 'json', path.join(root, 'lab/test-times.mjs')].map((reporter) => `--reporter=${reporter}`);
-  const status = await runModule(root, 'vitest/vitest.mjs', ['run', '--project=!machine', ...reporters, `--outputFile.json=${report}`, ...args]);
+  const status = await exitCode(process.execPath, [path.join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project=!machine', ...reporters, `--outputFile.json=${report}`, ...args], root);
   if (!existsSync(report)) return { passed: 0, failed: 1 };
   const { numPassedTests: passed, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   const unloaded = testResults.filter((/** @type {{ status: string, assertionResults: { status: string }[] }} */ file) => {

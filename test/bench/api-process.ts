@@ -57,7 +57,7 @@ export async function startApi(folder: string, zookeeper: string, ceph?: CephAcc
   const configFile = join(folder, 'pvc-api.yaml');
   await writeFile(configFile, configText({ zookeeper, port, token, ceph }), { mode: 0o600 });
   const log = openSync(join(folder, 'pvc-api.log'), 'a');
-  const program = fileURLToPath(new URL('../../api/main.js', import.meta.url));
+  const program = fileURLToPath(new URL('../../daemons/pvc-api.js', import.meta.url));
   const child = spawn(process.execPath, [program], {
     stdio: ['ignore', log, log],
     env: { ...process.env, NODE_ENV: 'production', PVC_CONFIG_FILE: configFile },

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { until } from '../../support/until.ts';
 import { freePorts, startZooKeeper, type Ensemble } from '../../support/zookeeper-server.ts';
 
-const MAIN = join(import.meta.dirname, '../../../dist/api/main.js');
+const MAIN = join(import.meta.dirname, '../../../dist/daemons/pvc-api.js');
 const TOKEN = 'a-token-of-the-real-tests';
 const READY_MS = 20_000;
 const END_MS = 10_000;
@@ -17,7 +17,7 @@ let folder: string;
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
-  if (!existsSync(MAIN)) throw new Error('dist/api/main.js is missing: run npm run build');
+  if (!existsSync(MAIN)) throw new Error('dist/daemons/pvc-api.js is missing: run npm run build');
   ensemble = await startZooKeeper();
   folder = await mkdtemp(join(tmpdir(), 'pvc-api-'));
 });

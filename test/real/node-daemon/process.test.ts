@@ -15,7 +15,7 @@ import { until } from '../../support/until.ts';
 import { hasZooKeeper, startZooKeeper, type Ensemble } from '../../support/zookeeper-server.ts';
 
 const LIMIT_MS = 30_000;
-const MAIN = resolve(import.meta.dirname, '../../../dist/node-daemon/main.js');
+const MAIN = resolve(import.meta.dirname, '../../../dist/daemons/pvcd.js');
 
 /** Prints each datagram on a line; reading without room for descriptors closes those that come with it, as systemd does. */
 const NOTIFY_LISTENER = `

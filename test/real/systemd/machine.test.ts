@@ -77,7 +77,7 @@ const files = (zookeeper: string): Record<string, string> => ({
   'slow.conf': '[Service]\nTimeoutStartSec=300\n',
 });
 
-const missing = [machineMissing(), hasZooKeeper() ? undefined : 'ZooKeeper', existsSync(`${ROOT}/dist/api/main.js`) ? undefined : 'npm run build'].find((what) => what !== undefined);
+const missing = [machineMissing(), hasZooKeeper() ? undefined : 'ZooKeeper', existsSync(`${ROOT}/dist/daemons/pvc-api.js`) ? undefined : 'npm run build'].find((what) => what !== undefined);
 
 describe.skipIf(missing !== undefined)('the units under a systemd that is process 1', { timeout: TEST_LIMIT_MS }, () => {
   let ensemble: Ensemble;

@@ -109,8 +109,8 @@ describe('the units say what the daemon counts on', () => {
 
   test('both start programs that the build makes', async () => {
     const programs = (await Promise.all(['pvcd.service', 'pvc-api.service'].map(shipped))).flatMap((unit) => valuesOf(unit, 'ExecStart'));
-    const sources = programs.map((program) => program.replace('/usr/bin/node /usr/lib/pvc/dist/', '').replace(/\.js$/u, '.ts'));
-    expect(sources).toEqual(['node-daemon/main.ts', 'api/main.ts']);
-    expect(sources.filter((source) => !existsSync(source))).toEqual([]);
+    const built = programs.map((program) => program.replace('/usr/bin/node /usr/lib/pvc/', ''));
+    expect(built).toEqual(['dist/daemons/pvcd.js', 'dist/daemons/pvc-api.js']);
+    expect(built.filter((file) => !existsSync(file))).toEqual([]);
   });
 });
