@@ -178,6 +178,7 @@ export const metadataRemoveCall = onImage('metadata-remove', 'write', metadataKe
 const open = image.extend({ snapshot: cName.optional(), isReadOnly: z.boolean() });
 const readAt = z.object({ offsetBytes: size, lengthBytes: size });
 const writeAt = z.object({ offsetBytes: size, data: bytes });
+const zeroAt = z.object({ offsetBytes: size, zeroBytes: size });
 
 /** Opens an image for as long as its contents are read or written. */
 export const imageOpenCall: Call<z.infer<typeof open>, number> = { name: 'image-open', lane: 'stream', effect: 'read', args: open, result: z.int(), handle: 'open' };
@@ -191,6 +192,10 @@ export const imageReadCall: Call<z.infer<typeof readAt>, Uint8Array | undefined>
   handle: 'use',
 };
 export const imageWriteCall: Call<z.infer<typeof writeAt>, undefined> = { name: 'image-write', lane: 'stream', effect: 'write', args: writeAt, result: nothing, handle: 'use' };
+/** Takes no space where a whole object is zero. */
+export const imageZeroCall: Call<z.infer<typeof zeroAt>, undefined> = { name: 'image-zero', lane: 'stream', effect: 'write', args: zeroAt, result: nothing, handle: 'use' };
+/** Takes the exclusive lock for as long as the image is open; does nothing where the image has no such feature. */
+export const imageAcquireCall: Call<object, undefined> = { name: 'image-acquire', lane: 'stream', effect: 'write', args: z.object({}), result: nothing, handle: 'use' };
 export const imageFlushCall: Call<object, undefined> = { name: 'image-flush', lane: 'stream', effect: 'write', args: z.object({}), result: nothing, handle: 'use' };
 export const imageSizeCall: Call<object, number> = { name: 'image-size', lane: 'stream', effect: 'read', args: z.object({}), result: z.number(), handle: 'use' };
 export const imageCloseCall: Call<object, undefined> = { name: 'image-close', lane: 'stream', effect: 'write', args: z.object({}), result: nothing, handle: 'close' };

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { handle, openImage, withImage, withIoctx, withRoom, type Context, type Handler } from './handler.ts';
 import {
+  imageAcquireCall,
   imageChildrenCall,
   imageCloneCall,
   imageCloseCall,
@@ -19,13 +20,14 @@ import {
   imageResizeCall,
   imageSizeCall,
   imageWriteCall,
+  imageZeroCall,
   metadataGetCall,
   metadataListCall,
   metadataRemoveCall,
   metadataSetCall,
   type RbdImageOptions,
 } from './image-calls.ts';
-import { featureBits } from './image-features.ts';
+import { featureBits, featureNames } from './image-features.ts';
 import { childrenOf, imageInfo } from './image-info.ts';
 import { Cells, splitTexts } from './memory.ts';
 import { addressOf, steadyBytes, type Pointer } from './native-library.ts';
@@ -33,6 +35,9 @@ import { isZero } from './rbd-stream.ts';
 
 /** RBD_IMAGE_OPTION_ of librbd.h. */
 const OPTION = { features: 1, order: 2, stripeUnit: 3, stripeCount: 4, dataPool: 10, cloneFormat: 12 } as const;
+
+/** RBD_LOCK_MODE_EXCLUSIVE. */
+const LOCK_MODE_EXCLUSIVE = 0;
 
 const FIRST_IMAGES = 1_024;
 /** Two pointers: rbd_image_spec_t. */
@@ -85,12 +90,15 @@ export const imageHandlers: readonly Handler[] = [
   handle(metadataRemoveCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.metadataRemove(image, args.key)))),
   handle(imageOpenCall, (context, args) => openImage(context, args, args.isReadOnly ? 'read' : 'write')),
   handle(imageCloseCall, (context) => void context.check(context.rbd.close(context.handle))),
+  handle(imageZeroCall, (context, { offsetBytes, zeroBytes }) => void context.check(context.rbd.writeZeroes(context.handle, offsetBytes, zeroBytes, 0, 0))),
+  handle(imageAcquireCall, acquire),
   handle(imageFlushCall, (context) => void context.check(context.rbd.flush(context.handle))),
   handle(imageSizeCall, (context) => sizeOf(context, context.handle)),
   handle(imageReadCall, (context, args) => {
     const data = steadyBytes(args.lengthBytes);
     const read = context.check(context.rbd.read2(context.handle, args.offsetBytes, args.lengthBytes, data, 0));
-    return isZero(data.subarray(0, read)) ? undefined : data.subarray(0, read);
+    if (read < args.lengthBytes) throw new AppError('conflict', 'the image has become smaller', { offsetBytes: args.offsetBytes, lengthBytes: args.lengthBytes });
+    return isZero(data) ? undefined : data;
   }),
   handle(imageWriteCall, (context, { data, offsetBytes }) => void context.check(context.rbd.write2(context.handle, offsetBytes, data.byteLength, data, 0))),
 ];
@@ -112,6 +120,12 @@ function sizeOf(context: Context, image: Pointer): number {
   const out = new Cells(1);
   context.check(context.rbd.size(image, out.buffer));
   return out.number(0);
+}
+
+function acquire(context: Context): undefined {
+  const features = new Cells(1);
+  context.check(context.rbd.features(context.handle, features.buffer));
+  if (featureNames(features.wide(0)).includes('exclusive-lock')) context.check(context.rbd.lockAcquire(context.handle, LOCK_MODE_EXCLUSIVE));
 }
 
 /** librbd's own check of shrinking is bound to a callback. */

@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts';
 import type { CallOptions, Caller } from './call.ts';
-import { imageCloseCall, imageFlushCall, imageOpenCall, imageReadCall, imageSizeCall, imageWriteCall } from './image-calls.ts';
+import { imageAcquireCall, imageCloseCall, imageFlushCall, imageOpenCall, imageReadCall, imageSizeCall, imageWriteCall, imageZeroCall } from './image-calls.ts';
 import type { ObjectPlace } from './object-calls.ts';
 
 /** A part of an image's contents. */
@@ -8,6 +8,14 @@ export interface RbdChunk {
   readonly offsetBytes: number;
   readonly data: Uint8Array;
 }
+
+/** A part of an image's contents that is all zeros. */
+export interface RbdZeros {
+  readonly offsetBytes: number;
+  readonly zeroBytes: number;
+}
+
+export type RbdPiece = RbdChunk | RbdZeros;
 
 /** The size of an object unless an image says otherwise, so that a call concerns one OSD. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
@@ -22,16 +30,25 @@ interface Source extends ObjectPlace {
 /** Limits of one chunk's call: a caller's time limit is for each. */
 type Options = Pick<CallOptions, 'timeoutMs' | 'signal'>;
 
-/** Reads ahead, and gives what is not zero in ascending order. The image is closed when the reader stops early. */
-export async function* exportChunks(caller: Caller, source: Source, options: Options): AsyncGenerator<RbdChunk, void, undefined> {
+export interface ExportOptions extends Options {
+  /** What the reader takes the image's size for. */
+  sizeBytes?: number | undefined;
+}
+
+/**
+ * Reads ahead, and gives all of the image in ascending order. The image is closed when the reader stops early.
+ * @throws AppError 'conflict' before the first piece when the image has another size than `sizeBytes`.
+ */
+export async function* exportPieces(caller: Caller, source: Source, { sizeBytes: expectedBytes, ...options }: ExportOptions): AsyncGenerator<RbdPiece, void, undefined> {
   const handle = await caller.call(imageOpenCall, { ...source, isReadOnly: true }, options);
-  const ahead: Promise<RbdChunk | undefined>[] = [];
+  const ahead: Promise<RbdPiece>[] = [];
   try {
     const sizeBytes = await caller.call(imageSizeCall, {}, { ...options, handle });
-    const read = async (offsetBytes: number): Promise<RbdChunk | undefined> => {
+    if (expectedBytes !== undefined && expectedBytes !== sizeBytes) throw new AppError('conflict', 'the image has another size now', { image: source.image, sizeBytes, expectedBytes });
+    const read = async (offsetBytes: number): Promise<RbdPiece> => {
       const lengthBytes = Math.min(CHUNK_BYTES, sizeBytes - offsetBytes);
       const data = await caller.call(imageReadCall, { offsetBytes, lengthBytes }, { ...options, handle });
-      return data === undefined ? undefined : { offsetBytes, data };
+      return data === undefined ? { offsetBytes, zeroBytes: lengthBytes } : { offsetBytes, data };
     };
     let nextBytes = 0;
     for (;;) {
@@ -44,8 +61,7 @@ export async function* exportChunks(caller: Caller, source: Source, options: Opt
       }
       const first = ahead.shift();
       if (first === undefined) return;
-      const chunk = await first;
-      if (chunk !== undefined) yield chunk;
+      yield await first;
     }
   } finally {
     await Promise.allSettled(ahead);
@@ -53,14 +69,25 @@ export async function* exportChunks(caller: Caller, source: Source, options: Opt
   }
 }
 
-/** Writes several chunks at once, and flushes. The first failure ends it. */
-export async function importChunks(caller: Caller, target: Source, chunks: AsyncIterable<RbdChunk>, options: Options): Promise<void> {
+/** Those pieces that have data. */
+export async function* withData(pieces: AsyncIterable<RbdPiece>): AsyncGenerator<RbdChunk, void, undefined> {
+  for await (const piece of pieces) if ('data' in piece) yield piece;
+}
+
+export interface ImportOptions extends Options {
+  /** Takes librbd's exclusive lock first, and does not hand it over before the end. An image without that feature has none. */
+  isExclusive?: boolean | undefined;
+}
+
+/** Writes several pieces at once, and flushes. The first failure ends it. */
+export async function importPieces(caller: Caller, target: Source, pieces: AsyncIterable<RbdPiece>, { isExclusive = false, ...options }: ImportOptions): Promise<void> {
   const handle = await caller.call(imageOpenCall, { ...target, isReadOnly: false }, options);
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  const write = async (chunk: RbdChunk): Promise<void> => {
+  const write = async (piece: RbdPiece): Promise<void> => {
     try {
-      await caller.call(imageWriteCall, chunk, { ...options, handle });
+      if ('data' in piece) await caller.call(imageWriteCall, piece, { ...options, handle });
+      else await caller.call(imageZeroCall, piece, { ...options, handle });
     } catch (error) {
       failures.push(error);
     }
@@ -70,10 +97,11 @@ export async function importChunks(caller: Caller, target: Source, chunks: Async
     if (failures.length > 0) throw failures[0];
   };
   try {
+    if (isExclusive) await caller.call(imageAcquireCall, {}, { ...options, handle });
     const sizeBytes = await caller.call(imageSizeCall, {}, { ...options, handle });
-    for await (const chunk of chunks) {
-      requireInside(chunk, sizeBytes, target.image);
-      const one = write(chunk).finally(() => writing.delete(one));
+    for await (const piece of pieces) {
+      requireInside(piece, sizeBytes, target.image);
+      const one = write(piece).finally(() => writing.delete(one));
       writing.add(one);
       await settle(CHUNKS_IN_FLIGHT - 1);
     }
@@ -85,12 +113,18 @@ export async function importChunks(caller: Caller, target: Source, chunks: Async
   }
 }
 
-function requireInside({ offsetBytes, data }: RbdChunk, sizeBytes: number, image: string): void {
-  if (offsetBytes + data.byteLength > sizeBytes) throw new AppError('invalid', 'data beyond the end of the image', { image, sizeBytes, offsetBytes });
+function requireInside(piece: RbdPiece, sizeBytes: number, image: string): void {
+  const { offsetBytes } = piece;
+  if (offsetBytes + ('data' in piece ? piece.data.byteLength : piece.zeroBytes) > sizeBytes) throw new AppError('invalid', 'data beyond the end of the image', { image, sizeBytes, offsetBytes });
 }
 
-/** Bytes from a file or a request as chunks of at most 4 MiB, without those that are all zero. */
-export async function* toChunks(source: AsyncIterable<Uint8Array>): AsyncGenerator<RbdChunk, void, undefined> {
+/** Bytes from a file or a request as chunks of at most 4 MiB, without those that are all zero: for an image that is new. */
+export function toChunks(source: AsyncIterable<Uint8Array>): AsyncGenerator<RbdChunk, void, undefined> {
+  return withData(toPieces(source));
+}
+
+/** Bytes from a file or a request as pieces of at most 4 MiB: zeros overwrite what is there, and take no space. */
+export async function* toPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<RbdPiece, void, undefined> {
   let offsetBytes = 0;
   let chunk = Buffer.alloc(CHUNK_BYTES);
   let filledBytes = 0;
@@ -101,15 +135,19 @@ export async function* toChunks(source: AsyncIterable<Uint8Array>): AsyncGenerat
       filledBytes += part.byteLength;
       at += part.byteLength;
       if (filledBytes < CHUNK_BYTES) continue;
-      if (!isZero(chunk)) yield { offsetBytes, data: chunk };
+      const piece = pieceOf(offsetBytes, chunk);
+      yield piece;
       offsetBytes += CHUNK_BYTES;
       filledBytes = 0;
       // The reader may still hold the last one.
-      chunk = Buffer.alloc(CHUNK_BYTES);
+      if ('data' in piece) chunk = Buffer.alloc(CHUNK_BYTES);
     }
   }
-  const rest = chunk.subarray(0, filledBytes);
-  if (!isZero(rest)) yield { offsetBytes, data: rest };
+  if (filledBytes > 0) yield pieceOf(offsetBytes, chunk.subarray(0, filledBytes));
+}
+
+function pieceOf(offsetBytes: number, data: Uint8Array): RbdPiece {
+  return isZero(data) ? { offsetBytes, zeroBytes: data.byteLength } : { offsetBytes, data };
 }
 
 /** True when there is no other byte than 0. */

@@ -22,7 +22,7 @@ import type { ObjectPlace } from './object-calls.ts';
 import { RbdLocks } from './rbd-locks.ts';
 import { RbdMetadata } from './rbd-metadata.ts';
 import { RbdSnapshots } from './rbd-snapshots.ts';
-import { exportChunks, importChunks, type RbdChunk } from './rbd-stream.ts';
+import { exportPieces, importPieces, withData, type ExportOptions, type ImportOptions, type RbdChunk, type RbdPiece } from './rbd-stream.ts';
 
 /** Where a copy or a clone goes: the same pool unless told otherwise. */
 export interface RbdTarget {
@@ -126,15 +126,24 @@ export class Rbd {
 
   /** The contents of the image, or of a snapshot, in ascending order; regions of zeros are skipped. */
   export(image: string, options: CallOptions & { snapshot?: string } = {}): AsyncGenerator<RbdChunk, void, undefined> {
-    return exportChunks(this.#caller, { ...this.#place, image, snapshot: options.snapshot }, options);
+    return withData(this.exportPieces(image, options));
   }
 
   /**
-   * Writes `chunks` into an image that is there, and flushes it; regions that no chunk has stay as they are. Chunks may come in any order.
-   * @throws AppError 'invalid' when a chunk lies beyond the end of the image.
+   * All of the image, or of a snapshot, in ascending order; a region of zeros comes as its length only.
+   * @throws AppError 'conflict' before the first piece when the image has another size than `sizeBytes`, if that is given.
    */
-  async import(image: string, chunks: AsyncIterable<RbdChunk>, options: CallOptions = {}): Promise<void> {
-    await importChunks(this.#caller, { ...this.#place, image }, chunks, options);
+  exportPieces(image: string, { snapshot, ...options }: ExportOptions & { snapshot?: string | undefined } = {}): AsyncGenerator<RbdPiece, void, undefined> {
+    return exportPieces(this.#caller, { ...this.#place, image, snapshot }, options);
+  }
+
+  /**
+   * Writes `pieces` into an image that is there, and flushes it; regions that no piece has stay as they are. Pieces may come in any order.
+   * @param options.isExclusive nobody else can write to it meanwhile: librbd's exclusive lock is taken before the first piece is asked for.
+   * @throws AppError 'invalid' when a piece lies beyond the end of the image, 'state' when somebody else keeps the lock.
+   */
+  async import(image: string, pieces: AsyncIterable<RbdPiece>, options: ImportOptions = {}): Promise<void> {
+    await importPieces(this.#caller, { ...this.#place, image }, pieces, options);
   }
 
   #from(image: string, to: RbdTarget, imageOptions: RbdImageOptions = {}) {
