@@ -1,4 +1,4 @@
-import express, { type Express, type RequestHandler, type Response } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import session from 'express-session';
 import type { Clock } from '../common/clock.ts';
 import { AppError } from '../common/errors.ts';
@@ -7,6 +7,7 @@ import type { ApiMirror } from './cluster.ts';
 import type { ApiConfig } from './config.ts';
 import { authenticate, callerOf, noteCaller, SESSION_COOKIE, type AuthenticateDeps } from './middleware/authenticate.ts';
 import { bodyValues } from './middleware/body.ts';
+import { BodyTime } from './middleware/body-time.ts';
 import { errorResponder } from './middleware/errors.ts';
 import { requestId } from './middleware/request-id.ts';
 import { SESSION_MAX_MS, type ClusterSessionStore } from './middleware/session-store.ts';
@@ -30,16 +31,18 @@ const STALE_WARNING_MS = 5_000;
 /** The Express application of a table of routes. */
 export function createApp(deps: AppDeps): Express {
   const app = express();
+  const bodyTime = new BodyTime(deps.clock);
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', false);
   app.enable('case sensitive routing');
   app.use(requestId(deps));
+  app.use(bodyTime.limit());
   app.use(warnWhenStale(deps));
   if (deps.config.authentication.enabled) app.use(withSession(deps));
-  for (const one of deps.routes) if (one.access === 'open') mount(app, one, noteCaller(deps.auth));
+  for (const one of deps.routes) if (one.access === 'open') mount(app, one, { guard: noteCaller(deps.auth), bodyTime });
   app.use(API_PREFIX, authenticate(deps.auth));
-  for (const one of deps.routes) if (one.access === 'token') mount(app, one, pass);
+  for (const one of deps.routes) if (one.access === 'token') mount(app, one, { guard: pass, bodyTime });
   refuseOtherMethods(app, deps.routes);
   app.get('/', (_request, response) => response.redirect(`${API_PREFIX}/docs`));
   app.use((request, response) => sendJson(response, 404, { message: `there is no such path: ${request.path.slice(0, 200)}` }));
@@ -49,12 +52,21 @@ export function createApp(deps: AppDeps): Express {
 
 const pass: RequestHandler = (_request, _response, next) => next();
 
-function mount(app: Express, one: Route, guard: RequestHandler): void {
-  const handler: RequestHandler = async (request, response) => {
-    const body = await bodyValues(request);
+function mount(app: Express, one: Route, { guard, bodyTime }: { guard: RequestHandler; bodyTime: BodyTime }): void {
+  const run = async (request: Request, response: Response, body: Iterable<readonly [string, unknown]>): Promise<void> => {
     const values = mergeValues(request.url.split('?').slice(1).join('?'), body);
     await sendReply(response, await one.run(pathOf(request.params), values, callOf(request, response)));
   };
+  const withValues: RequestHandler = async (request, response) => run(request, response, await bodyValues(request, response));
+  const withImage: RequestHandler = async (request, response) => {
+    bodyTime.release(request);
+    try {
+      await run(request, response, []);
+    } finally {
+      bodyTime.linger(request);
+    }
+  };
+  const handler = one.body === 'image' ? withImage : withValues;
   for (const path of one.paths) {
     const full = `${API_PREFIX}${path}`;
     switch (one.method) {

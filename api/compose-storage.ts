@@ -5,6 +5,7 @@ import type { VmOperations } from '../common/operations/vm.ts';
 import type { ApiMirror } from './cluster.ts';
 import type { ApiConfig } from './config.ts';
 import type { Route } from './route.ts';
+import { imageRoutes } from './routes/image.ts';
 import { osdRoutes } from './routes/osd.ts';
 import { poolRoutes } from './routes/pool.ts';
 import { snapshotRoutes } from './routes/snapshot.ts';
@@ -34,7 +35,7 @@ export function composeStorage({ config, clock, log }: { config: ApiConfig; cloc
   const { operation_timeout_s, ...access } = ceph;
   if (!enable_storage) return { cluster: NO_STORAGE, disksOfVms: () => NO_VM_DISKS, watch: undefined, start: () => undefined, stop: async () => undefined };
   const link = new LazyLink({ access, operationTimeoutMs: operation_timeout_s * 1_000, clock, log });
-  const cluster = cephCluster({ link, access, run, clock });
+  const cluster = cephCluster({ link, access, run, clock, log });
   const watch = new StorageWatch({ cluster, clock, log });
   return {
     cluster,
@@ -48,12 +49,13 @@ export function composeStorage({ config, clock, log }: { config: ApiConfig; cloc
   };
 }
 
-export function allStorageRoutes({ cluster, mirror, vms }: { cluster: StorageCluster; mirror: ApiMirror; vms: VmOperations }): Route[] {
+export function allStorageRoutes({ cluster, mirror, vms, clock }: { cluster: StorageCluster; mirror: ApiMirror; vms: VmOperations; clock: Clock }): Route[] {
   return [
     ...storageRoutes({ mirror, overview: cluster.overview }),
     ...osdRoutes({ osds: cluster.osds }),
     ...poolRoutes({ mirror, pools: cluster.pools }),
     ...snapshotRoutes({ mirror, snapshots: cluster.snapshots }),
     ...volumeRoutes({ mirror, volumes: cluster.volumes, vms }),
+    ...imageRoutes({ mirror, images: cluster.images, clock }),
   ];
 }

@@ -165,7 +165,7 @@ function routesOf({ config, store, clock }: ApiDeps, { mirror, context, cache, s
     ...networkRoutes({ mirror, networks: networkOperations(context) }),
     ...networkAclRoutes({ mirror, acls: networkAclOperations(context), check: nft }),
     ...dhcpLeaseRoutes({ mirror, reservations: dhcpReservationOperations(context) }),
-    ...allStorageRoutes({ cluster: storage.cluster, mirror, vms: vmDeps.vms }),
+    ...allStorageRoutes({ cluster: storage.cluster, mirror, vms: vmDeps.vms, clock }),
     ...osdTaskRoutes({ mirror, clock, osds: config.pvc.enable_storage ? osdOperations(context) : NO_OSDS }),
     ...taskRoutes({ mirror }),
     ...eventRoutes({ streams }),

@@ -46,7 +46,7 @@ function openApiOf(routes: readonly Route[]): Record<string, unknown> {
 function operationOf(one: Route): Record<string, unknown> {
   const values = valuesOf(one);
   const inBody = values.filter((value) => !value.inPath);
-  const hasBody = one.method !== 'GET' && inBody.length > 0;
+  const hasBody = one.method !== 'GET' && inBody.length > 0 && one.body === 'values';
   return {
     operationId: `${one.method.toLowerCase()}${one.path.replaceAll(/[/:-]+(\w?)/gu, (_all, letter: string) => letter.toUpperCase())}`,
     tags: [one.path.split('/')[1] || 'general'],
@@ -55,6 +55,7 @@ function operationOf(one: Route): Record<string, unknown> {
     ...(one.access === 'open' ? { security: [] } : {}),
     parameters: values.filter((value) => value.inPath || !hasBody).map(parameterOf),
     ...(hasBody ? { requestBody: bodyOf(inBody) } : {}),
+    ...(one.body === 'image' ? { requestBody: IMAGE_BODY } : {}),
     responses: responsesOf(one),
   };
 }
@@ -79,11 +80,17 @@ function bodyOf(values: readonly ShownValue[]): Record<string, unknown> {
   return { required, content: { 'application/x-www-form-urlencoded': { schema }, 'application/json': { schema } } };
 }
 
+/** Bytes have no schema (OpenAPI 3.1, 4.8.14.3). */
+const IMAGE_BODY = {
+  required: true,
+  content: { 'application/octet-stream': {}, 'multipart/form-data': { schema: { type: 'object', properties: { file: {} }, required: ['file'] } } },
+};
+
 const FAILURES: Record<string, string> = {
   '401': 'Authentication required.',
   '404': 'There is no such path, or (GET) no such element.',
   '413': 'The request is too large.',
-  '429': 'Too many failed logins, or too many streams.',
+  '429': 'Too many failed logins, streams or images.',
   '510': 'Refused or failed; the message says why. Nothing was changed if the request itself was at fault.',
 };
 

@@ -44,6 +44,8 @@ export interface RouteDefinition<S extends Shape> {
   description?: string;
   /** `open`: needs no authentication. */
   access?: 'open' | 'token';
+  /** `image`: the handler reads the body, and values stand in path and query only. */
+  body?: 'image';
   values: S;
   /** Other names of values, each with the name it stands for. */
   valueAliases?: Readonly<Record<string, string>>;
@@ -59,6 +61,7 @@ export interface Route {
   readonly summary: string;
   readonly description: string;
   readonly access: 'open' | 'token';
+  readonly body: 'values' | 'image';
   readonly shape: Readonly<Record<string, z.ZodType>>;
   readonly pathValues: readonly string[];
   readonly valueAliases: Readonly<Record<string, string>>;
@@ -78,6 +81,7 @@ export function route<S extends Shape>(definition: RouteDefinition<S>): Route {
     summary: definition.summary,
     description: definition.description ?? '',
     access: definition.access ?? 'token',
+    body: definition.body ?? 'values',
     shape: values.shape,
     pathValues,
     valueAliases: aliases,

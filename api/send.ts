@@ -2,7 +2,7 @@ import type { Response } from 'express';
 import type { Reply } from './route.ts';
 
 /** Cached texts are joined into writes of about this size: few system calls, and little held for a slow reader. */
-const WRITE_BYTES = 256 * 1024;
+export const WRITE_BYTES = 256 * 1024;
 
 export function sendJson(response: Response, code: number, body: unknown): void {
   sendText(response, code, 'application/json', `${JSON.stringify(body)}\n`);

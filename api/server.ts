@@ -14,9 +14,8 @@ export interface TlsFiles {
 
 /** Request line and headers: the manual lets clients send even a domain's XML in the query (100 kB, some of it as three bytes for one). */
 const HEADER_MAX_BYTES = 192 * 1024;
-/** A client that is slower than this with its headers, or its whole request, is no client. */
+/** A client that is slower than this with its headers is no client; for bodies there is BodyTime. */
 const HEADERS_MAX_MS = 15_000;
-const REQUEST_MAX_MS = 60_000;
 /** Longer than the pause between two polls of the existing command line. */
 const KEEP_ALIVE_MS = 65_000;
 /** Sockets at once. */
@@ -26,7 +25,7 @@ export function createServer(app: Express, tls: TlsFiles | undefined): Server {
   const options = {
     maxHeaderSize: HEADER_MAX_BYTES,
     headersTimeout: HEADERS_MAX_MS,
-    requestTimeout: REQUEST_MAX_MS,
+    requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAlive: true,
     noDelay: true,
@@ -34,6 +33,8 @@ export function createServer(app: Express, tls: TlsFiles | undefined): Server {
   const server = tls === undefined ? createHttpServer(options, app) : createHttpsServer({ ...options, ...tls, minVersion: 'TLSv1.2' }, app);
   server.maxConnections = CONNECTIONS_MAX;
   server.on('clientError', answerClientError);
+  // Whoever reads a body asks for it then: one that is refused is not sent.
+  server.on('checkContinue', (request, response) => server.emit('request', request, response));
   return server;
 }
 

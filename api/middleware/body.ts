@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { AppError } from '../../common/errors.ts';
 
@@ -37,10 +37,11 @@ function tooLarge(): AppError {
  * The values in a request's body: form, JSON object, or XML alone, which counts as the value `xml`. Nothing for no body.
  * @throws AppError 'invalid' for another media type, for text that is not UTF-8, and for JSON that is no object.
  */
-export async function bodyValues(request: IncomingMessage): Promise<Iterable<readonly [string, unknown]>> {
+export async function bodyValues(request: IncomingMessage, response: ServerResponse): Promise<Iterable<readonly [string, unknown]>> {
   if (!hasBody(request)) return [];
   const encoding = request.headers['content-encoding'] ?? 'identity';
   if (encoding !== 'identity') throw new AppError('invalid', 'the body must not be compressed', { contentEncoding: encoding });
+  if (request.headers.expect !== undefined) response.writeContinue();
   const body = await readBody(request);
   if (body.length === 0) return [];
   const text = textOf(body);

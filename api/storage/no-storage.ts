@@ -12,4 +12,5 @@ export const NO_STORAGE: StorageCluster = {
   pools: { names: refused, list: refused, create: refused, setPgs: refused, remove: refused },
   volumes: { list: refused, get: refused, missing: refused, create: refused, resize: refused, rename: refused, copy: refused, remove: refused },
   snapshots: { list: refused, create: refused, rename: refused, remove: refused, rollBack: refused },
+  images: { read: refused, write: refused },
 };

@@ -95,7 +95,7 @@ export interface PoolCreation {
 }
 
 /** What is the same of a volume and of its state at a snapshot. */
-interface Image {
+interface Shape {
   sizeBytes: number;
   /** Objects that it would have when full. */
   objects: number;
@@ -107,7 +107,7 @@ interface Image {
   flags: string[];
 }
 
-export interface Volume extends VolumeRef, Image {
+export interface Volume extends VolumeRef, Shape {
   /** Ceph's own, which a rename does not change. */
   id: string;
   snapshotCount: number;
@@ -216,6 +216,32 @@ export interface SnapshotStorage {
   rollBack(ref: SnapshotRef): Promise<void>;
 }
 
+/** What a volume has, or had at a snapshot. */
+export interface ImageRef extends VolumeRef {
+  readonly snapshot?: string;
+}
+
+/** Contents on their way. */
+export interface Image {
+  readonly sizeBytes: number;
+  /** As many bytes as that, or a failure. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+export interface ImageStorage {
+  /**
+   * Nothing is open before the first bytes are asked for, nor after the last ones.
+   * @throws 'not-found'; with the first bytes 'too-many', and 'conflict' when the size has changed.
+   */
+  read(ref: ImageRef): Promise<Image>;
+  /**
+   * Resolves when all is written out. Nobody else can write to the volume meanwhile, where it has an exclusive lock.
+   * @throws 'not-found', 'too-many', 'state' when it is too small or somebody has it open: in none of these are the bytes asked for. A failure later
+   * has its own code and says that the volume has a part of the image.
+   */
+  write(ref: VolumeRef, image: Image): Promise<void>;
+}
+
 /**
  * The storage of this cluster. Ceph is what is true: nothing about it is kept anywhere else. What exists is looked up with each call; figures
  * are as old as STORAGE_FIGURES_MS at most. Every call has a time limit; one that changes something resolves when Ceph has done it.
@@ -230,6 +256,7 @@ export interface StorageCluster {
   readonly pools: PoolStorage;
   readonly volumes: VolumeStorage;
   readonly snapshots: SnapshotStorage;
+  readonly images: ImageStorage;
 }
 
 /** Figures are as old as this at most: a keepalive interval. */

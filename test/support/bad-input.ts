@@ -73,7 +73,7 @@ export function triesOf(one: Route, rightValue: RightValue): fc.Arbitrary<Try> {
     fc.constant(undefined),
     pairs.map((form) => ({ type: 'application/x-www-form-urlencoded', text: new URLSearchParams(form).toString() })),
     fc.dictionary(fc.constantFrom(...named.map((value) => value.name), 'other', '__proto__'), nastyJson).map((json) => ({ type: 'application/json', text: JSON.stringify(json) })),
-    fc.tuple(fc.constantFrom('application/json', 'text/xml', 'application/x-www-form-urlencoded', 'text/plain', ''), fc.uint8Array({ maxLength: 80 })).map(([type, bytes]) => ({ type, text: Buffer.from(bytes) })),
+    fc.tuple(fc.constantFrom('application/json', 'text/xml', 'application/x-www-form-urlencoded', 'text/plain', 'application/octet-stream', 'multipart/form-data; boundary=x', ''), fc.uint8Array({ maxLength: 80 })).map(([type, bytes]) => ({ type, text: Buffer.from(bytes) })),
   );
   return fc.record({ parts: inPath, query: pairs, body }).map(({ parts, query, body: given }) => {
     const inOrder = [...parts];
@@ -87,7 +87,7 @@ function encoded(part: string): string {
 }
 
 /** Routes that hand the response over or answer in another form when they succeed. */
-const FORMS: Record<string, RegExp> = { 'application/json': /^[[{]/u, 'text/html': /^<!doctype/u, 'application/xml': /^</u, 'text/event-stream': /^retry/u };
+const FORMS: Record<string, RegExp> = { 'application/json': /^[[{]/u, 'text/html': /^<!doctype/u, 'application/xml': /^</u, 'text/event-stream': /^retry/u, 'application/octet-stream': /^/u };
 
 
 /** Sends a try; what comes back is the route's reply or a refusal, in the right form. @returns whether it was a refusal. */

@@ -32,6 +32,8 @@ const VALUES: Record<string, readonly string[]> = {
   // Not those that stop all input and output.
   option: ['noout', 'noscrub', 'nothing', 'noout ', '--yes-i-really-mean-it'],
   osd: ['1', '9', '-1', 'osd.1', 'all', '1 --force'],
+  image_format: ['raw', 'qcow2', 'RAW', 'raw --force'],
+  file_size: ['1', '80', '0', '-1', '9007199254740993', '1K'],
   limit: ['a', '^s', '(', '.*'],
   yes_i_really_mean_it: ['', 'true', 'no', 'perhaps'],
 };
