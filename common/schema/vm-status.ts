@@ -48,8 +48,8 @@ export const vmStatus = z.strictObject({
   phase: vmPhase,
   /** The power request that `phase` answers. */
   powerGeneration: z.int().min(0),
-  /** The growth of volumes that the guest knows of; one that starts finds its volumes as they are. */
-  growthGeneration: z.int().min(0),
+  /** The growth of volumes that the guest knows of; one that starts finds its volumes as they are. Documents of before there was this know of none. */
+  growthGeneration: z.int().min(0).default(0),
   /** Version of the spec document that this status answers. */
   observedVersion: z.int().min(0),
   /** Version of the spec document that the running guest was started with; null when it does not run. */

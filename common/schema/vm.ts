@@ -60,7 +60,8 @@ export const vmSpec = z.strictObject({
   /** Counts the changes of `node`, how the last one may be carried out, and the home to restore when it fails. */
   placement: z.strictObject({ generation: z.int().min(0), method: migrationMethod, previousHome: nodeName.nullable() }),
   power: powerRequest,
-  growth: growthRequest,
+  /** Documents of before there was this have no growth. */
+  growth: growthRequest.default({ sizes: {}, generation: 0 }),
   /** Nodes it may run on; null: any. */
   nodeLimit: z.array(nodeName).min(1).nullable(),
   selector: selector.nullable(),
