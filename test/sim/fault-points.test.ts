@@ -19,7 +19,7 @@ interface Job {
   plan: unknown;
   /** Node whose daemon's calls are the points. */
   node: string;
-  ask(client: SimulatedClient): Promise<unknown>;
+  ask(client: SimulatedClient, cluster: SimulatedCluster): Promise<unknown>;
   /** What must hold in the end, whatever went wrong on the way. */
   verify(cluster: SimulatedCluster): void;
   ended(cluster: SimulatedCluster): boolean;
@@ -27,6 +27,16 @@ interface Job {
 
 const THREE = { hv1: {}, hv2: {}, hv3: {} };
 const web = uuidOf('web');
+
+const MIB = 1024 ** 2;
+
+/** What `PUT /storage/ceph/volume` does: first the volume has its size, then guests are to be told. */
+async function growVolume(cluster: SimulatedCluster, { vm }: SimulatedClient, sizeBytes: number): Promise<void> {
+  cluster.resizeVolume('web', sizeBytes);
+  await vm.announceVolumeSize({ pool: 'vms', volume: 'web' }, sizeBytes);
+}
+
+const guestSize = (cluster: SimulatedCluster): unknown => cluster.hosts.find(cluster.nodeRunning('web') ?? '')?.domains.get(web)?.diskSizes.get('vda');
 
 const runsOnce = (cluster: SimulatedCluster, name: string): void => expect(cluster.nodesRunning(name), name).toHaveLength(1);
 
@@ -118,7 +128,48 @@ const JOBS: readonly Job[] = [
       }
     },
   },
+  {
+    name: 'growth of a disk',
+    plan: { nodes: THREE, storage: true, vms: [{ name: 'web', on: 'hv1', volumes: ['web'] }] },
+    node: 'hv1',
+    ask: (client, cluster) => growVolume(cluster, client, 3 * MIB),
+    ended: growthAnswered,
+    verify: (cluster) => {
+      expect(cluster.nodesRunning('web')).toEqual(['hv1']);
+      expect(guestSize(cluster)).toBe(3 * MIB);
+    },
+  },
+  {
+    name: 'growth of a disk, twice',
+    plan: { nodes: THREE, storage: true, vms: [{ name: 'web', on: 'hv1', volumes: ['web'] }] },
+    node: 'hv1',
+    ask: async (client, cluster) => {
+      await growVolume(cluster, client, 3 * MIB);
+      await growVolume(cluster, client, 5 * MIB);
+    },
+    ended: growthAnswered,
+    verify: (cluster) => expect(guestSize(cluster)).toBe(5 * MIB),
+  },
+  ...(['hv1', 'hv2'] as const).map((node): Job => ({
+    name: `growth of a disk during a live migration, ${node === 'hv1' ? 'source' : 'target'}`,
+    plan: { nodes: THREE, storage: true, vms: [{ name: 'web', on: 'hv1', volumes: ['web'] }] },
+    node,
+    ask: async (client, cluster) => {
+      await client.vm.migrate(web, { node: 'hv2' });
+      await growVolume(cluster, client, 3 * MIB);
+    },
+    ended: (cluster) => growthAnswered(cluster) && cluster.unsettled().length === 0,
+    verify: (cluster) => {
+      runsOnce(cluster, 'web');
+      expect(guestSize(cluster)).toBe(3 * MIB);
+    },
+  })),
 ];
+
+function growthAnswered({ record }: SimulatedCluster): boolean {
+  const { generation } = record.doc('vm', web)?.growth ?? { generation: 0 };
+  return generation > 0 && record.doc('vm-status', web)?.growthGeneration === generation;
+}
 
 function powerAnswered(record: SimulationRecord): boolean {
   return (record.doc('vm-status', web)?.powerGeneration ?? 0) >= (record.doc('vm', web)?.power.generation ?? 0);
@@ -133,7 +184,7 @@ async function playJob(job: Job, armed?: { at: number; kind: FaultKind }): Promi
   points.start(armed);
   if (job.name.startsWith('removal')) cluster.record.defined.clear();
   let answered = false;
-  job.ask(api).then(
+  job.ask(api, cluster).then(
     () => (answered = true),
     () => (answered = true),
   );

@@ -14,6 +14,7 @@ import { OccupancyLedger } from '../../common/operations/occupancy-ledger.ts';
 import { vmOperations, type VmOperations } from '../../common/operations/vm.ts';
 import { MIRRORED, RESOURCES } from '../../common/schema/resources.ts';
 import { migrationMethod, selector, type VmSpec } from '../../common/schema/vm.ts';
+import { volumeText } from '../../common/schema/volume.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
 import type { Store } from '../../common/store/store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
@@ -21,6 +22,7 @@ import { SimulatedHosts } from './simulated-hosts.ts';
 import { macOf, networkFaults, networkPlan } from './simulated-networks.ts';
 import { SimulatedNode } from './simulated-node.ts';
 import { runs, simulationEvent, SimulationRecord, type SimulationEvent } from './simulated-record.ts';
+import { SimulatedVolumes } from './simulated-volumes.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 export const guestBehaviour = z.strictObject({
@@ -51,6 +53,8 @@ export const vmPlan = z.strictObject({
   guest: guestBehaviour.optional(),
   /** VNIs that it has an interface in. */
   networks: z.array(z.number()).default([]),
+  /** Volumes of the pool vms that are its disks, in a cluster with storage. */
+  volumes: z.array(z.string()).default([]),
 });
 export type VmPlan = z.infer<typeof vmPlan>;
 
@@ -66,6 +70,8 @@ export const clusterPlan = z.strictObject({
   ),
   vms: z.array(vmPlan).default([]),
   networks: z.array(networkPlan).default([]),
+  /** The cluster has Ceph. */
+  storage: z.boolean().default(false),
   /** Moves at once in a flush. */
   parallel: z.number().default(4),
   /** Kinds of events that expected.jsonl has. */
@@ -86,11 +92,16 @@ export interface SimulatedClient {
 
 const START_LIMIT_MS = 60_000;
 
+/** Of volumes that nobody has resized. */
+const VOLUME_BYTES = 1_048_576;
+
 /** A whole cluster in one process and in virtual time. The same plan and script always run the same way. */
 export class SimulatedCluster {
   readonly clock = new VirtualClock();
   readonly zookeeper: MemoryZooKeeper;
   readonly hosts: SimulatedHosts;
+  /** Of the pool vms; in a cluster with storage. */
+  readonly volumes = new SimulatedVolumes();
   readonly record: SimulationRecord;
   readonly nodes = new Map<string, SimulatedNode>();
   readonly errors: string[] = [];
@@ -108,7 +119,7 @@ export class SimulatedCluster {
     const coordinators = Object.entries(plan.nodes).flatMap(([name, { coordinator }]) => (coordinator ? [name] : []));
     for (const [name, { memoryMib, load, initial }] of Object.entries(plan.nodes)) {
       const host = this.hosts.add(name, { memoryMib, load });
-      const deps = { host, clock: this.clock, zookeeper: this.zookeeper, log: this.#logger(name), random: this.random, initial, coordinators, parallel: plan.parallel };
+      const deps = { host, clock: this.clock, zookeeper: this.zookeeper, log: this.#logger(name), random: this.random, initial, coordinators, parallel: plan.parallel, volumes: plan.storage ? this.volumes : undefined };
       this.nodes.set(name, new SimulatedNode(deps));
     }
   }
@@ -135,6 +146,7 @@ export class SimulatedCluster {
 
   async prepare(api: SimulatedClient, vm: VmPlan): Promise<void> {
     const uuid = uuidOf(vm.name);
+    for (const volume of vm.volumes) this.resizeVolume(volume, VOLUME_BYTES);
     if (vm.guest !== undefined) this.hosts.behave(uuid, definedOnly(vm.guest));
     const { migrationMethod: method, selector: by, autostart } = vm;
     const nodeLimit = vm.nodeLimit as VmSpec['nodeLimit'];
@@ -142,6 +154,13 @@ export class SimulatedCluster {
     this.record.defined.add(uuid);
     if (vm.onFlushBlocked !== undefined) await api.vm.setMeta(uuid, { onFlushBlocked: vm.onFlushBlocked });
     if (vm.running) await api.vm.setPower(uuid, 'start');
+  }
+
+  /** Also makes it. Guests are not told. */
+  resizeVolume(volume: string, sizeBytes: number): void {
+    const ref = { pool: 'vms', volume };
+    this.volumes.put(ref, sizeBytes);
+    this.hosts.resizeDisk(volumeText(ref), sizeBytes);
   }
 
   node(name: string): SimulatedNode {
@@ -277,9 +296,10 @@ export function uuidOf(vmName: string): VmId {
   return vmId.parse(`${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`);
 }
 
-export function domainXml(vm: Pick<VmPlan, 'name' | 'memoryMib' | 'vcpus'> & { networks?: readonly number[] }, uuid = uuidOf(vm.name)): string {
+export function domainXml(vm: Pick<VmPlan, 'name' | 'memoryMib' | 'vcpus'> & { networks?: readonly number[]; volumes?: readonly string[] }, uuid = uuidOf(vm.name)): string {
   const interfaces = (vm.networks ?? []).map((vni, at) => `<interface type='bridge'><mac address='${macOf(vm.name, at)}'/><source bridge='vmbr${vni}'/><model type='virtio'/></interface>`);
-  const devices = interfaces.length === 0 ? '' : `<devices>${interfaces.join('')}</devices>`;
+  const disks = (vm.volumes ?? []).map((name, at) => `<disk type='network' device='disk'><source protocol='rbd' name='vms/${name}'/><target dev='vd${'abcdef'[at] ?? ''}' bus='virtio'/></disk>`);
+  const devices = interfaces.length + disks.length === 0 ? '' : `<devices>${disks.join('')}${interfaces.join('')}</devices>`;
   return `<domain type='kvm'><name>${vm.name}</name><uuid>${uuid}</uuid><memory unit='MiB'>${vm.memoryMib}</memory><vcpu>${vm.vcpus}</vcpu><os><type>hvm</type></os>${devices}</domain>`;
 }
 

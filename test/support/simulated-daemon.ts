@@ -4,6 +4,7 @@ import { LogTail } from '../../common/log-tail.ts';
 import type { Store } from '../../common/store/store.ts';
 import { composeNode, type NodeDaemon } from '../../node-daemon/compose.ts';
 import type { ServerParts } from '../../node-daemon/compose-servers.ts';
+import type { DiskHost } from '../../node-daemon/compose-disks.ts';
 import { nodeConfig } from '../../node-daemon/config.ts';
 import type { AddressDriver } from '../../node-daemon/drivers/address.ts';
 import type { ApiService } from '../../node-daemon/drivers/api-service.ts';
@@ -21,6 +22,8 @@ export interface DaemonParts {
   firewall: Firewall;
   servers: ServerParts;
   addresses: AddressDriver;
+  /** Absent: a cluster without Ceph. */
+  disks?: DiskHost | undefined;
   clock: Clock;
   log: Logger;
   host: SimulatedHost;
@@ -40,7 +43,7 @@ const API_START_MS = 1_500;
 
 /** The whole daemon, as node-daemon/main.ts puts it together, over a simulated host. */
 export function composeDaemon(parts: DaemonParts): NodeDaemon {
-  const { store, hypervisor, links, firewall, servers, addresses, clock, log, host, instance, random } = parts;
+  const { store, hypervisor, links, firewall, servers, addresses, disks, clock, log, host, instance, random } = parts;
   const config = nodeConfig.parse({
     node: host.name,
     address: addressOf(host.name),
@@ -54,7 +57,7 @@ export function composeDaemon(parts: DaemonParts): NodeDaemon {
   const driver = { addresses, apiService: apiOf(host, clock), statistics: statisticsOf(host), consoles: silentConsoles };
   // Nobody writes into it: what the daemon logs is recorded by the simulator.
   const logTail = new LogTail(config.log_lines_max);
-  return composeNode(config, { store, hypervisor, links, firewall, servers, clock, log, logTail, jitter: random, instance, ...driver });
+  return composeNode(config, { store, hypervisor, links, firewall, servers, clock, log, logTail, jitter: random, instance, ...driver, ...(disks === undefined ? {} : { disks }) });
 }
 
 /** On the cluster network, by the number in the host's name. */

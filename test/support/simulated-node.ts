@@ -9,6 +9,7 @@ import type { SimulatedHost } from './simulated-hosts.ts';
 import { SimulatedHypervisor } from './simulated-hypervisor.ts';
 import { addressesWithFaults, endServers, simulatedServing, type SimulatedServing } from './simulated-servers.ts';
 import { SimulatedLinkDriver, withLinkFaults } from './simulated-links.ts';
+import { simulatedDisks, type SimulatedVolumes } from './simulated-volumes.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** How long systemd waits before it starts a daemon that was killed. */
@@ -26,6 +27,8 @@ export interface SimulatedNodeDeps {
   initial: 'ready' | 'flushed';
   coordinators: readonly string[];
   parallel: number;
+  /** Absent: a cluster without Ceph. */
+  volumes?: SimulatedVolumes | undefined;
 }
 
 interface Life {
@@ -67,7 +70,7 @@ export class SimulatedNode {
   /** Begins the daemon's start; a failed one is repeated as systemd would. */
   boot(): void {
     if (this.#life !== undefined) return;
-    const { host, zookeeper, log, random, initial, coordinators, parallel } = this.#deps;
+    const { host, zookeeper, log, random, initial, coordinators, parallel, volumes } = this.#deps;
     const clock = new MortalClock(this.#deps.clock);
     const hypervisor = new SimulatedHypervisor(host);
     const links = new SimulatedLinkDriver(host.links, clock);
@@ -79,7 +82,8 @@ export class SimulatedNode {
     const { firewall, servers } = serving;
     const addresses = addressesWithFaults(addressesOf(host, clock), this.points);
     const faulty = { hypervisor: withFaults(hypervisor, this.points), links: withLinkFaults(links, this.points) };
-    const daemon = composeDaemon({ store, ...faulty, firewall, servers, addresses, clock, log, host, instance, random, initial, coordinators, parallel });
+    const disks = volumes === undefined ? undefined : simulatedDisks(volumes, this.points);
+    const daemon = composeDaemon({ store, ...faulty, firewall, servers, addresses, disks, clock, log, host, instance, random, initial, coordinators, parallel });
     const life: Life = { daemon, clock, hypervisor, links, serving, store, ending: new AbortController() };
     this.#life = life;
     daemon.start(life.ending.signal).catch((error: unknown) => {
