@@ -17,7 +17,7 @@ const NOTHING = 0.0004;
 const ROOM = { nearfull: 0.85, backfillfull: 0.9, full: 0.95 };
 
 /** Of an OSD, when it is made slow. */
-const OPERATION_MS = 20;
+const OPERATION_MS = 10;
 
 type Query = Record<string, string>;
 
