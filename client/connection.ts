@@ -5,7 +5,7 @@ import { parseJson } from '../common/json.ts';
 import { PVC_VERSION } from '../common/version.ts';
 import { ClientError, toClientError } from './client-error.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
-import { HttpLink, type HttpAnswer, type HttpQuestion } from './http-link.ts';
+import { answerOf, HttpLink, type HttpAnswer, type HttpQuestion } from './http-link.ts';
 import { encodeRequest, type Operation, type Values } from './operation.ts';
 import { IDENTITY } from './operations/identity.ts';
 import { faultLines, parseArguments } from './parse-arguments.ts';
@@ -129,9 +129,28 @@ export class Connection {
       const response = await this.#authorised({ method: 'GET', path, headers: headers ?? {} }, 'token', (question) => this.#link.open(question, opening.signal));
       limit.removeEventListener('abort', end);
       if (response.statusCode === 200) return response;
-      response.destroy();
-      throw refusal({ method: 'GET', path }, { status: response.statusCode ?? 0, headers: response.headers, text: '' });
+      throw refusal({ method: 'GET', path }, await answerOf(response, { method: 'GET', path }));
     });
+  }
+
+  /**
+   * Sends an image. Nothing of it is sent before the API has looked at the request, and it is never sent twice.
+   * @returns what the operation's schema makes of the answer.
+   * @throws ClientError, also what `bytes` throws.
+   */
+  async upload<V extends z.ZodType<Values>, R extends z.ZodType>(
+    operation: Operation<V, R>,
+    values: z.input<V>,
+    { signal, ...image }: { sizeBytes: number; bytes: AsyncIterable<Uint8Array>; signal: AbortSignal },
+  ): Promise<z.output<R>> {
+    try {
+      const { path } = encodeRequest(operation, parseArguments(operation.values, values));
+      const question = { method: operation.method, path, headers: { Accept: 'application/json, */*' } };
+      const answer = await this.#authorised(question, 'token', (one) => this.#link.upload(one, image, signal));
+      return readAnswer(operation.reply, question, answer);
+    } catch (error) {
+      throw toClientError(error);
+    }
   }
 
   /** The limits of a call; whatever is thrown becomes a ClientError. */

@@ -1,5 +1,5 @@
-import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
-import { ClientError } from './client-error.ts';
+import { Agent, request as httpRequest, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { ClientError, toClientError } from './client-error.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /** An answer beyond this is none of the API's: ten thousand VMs with their definitions are less, and a string holds 512 MiB. */
@@ -62,23 +62,74 @@ export class HttpLink {
 
   /** @throws ClientError 'connection' when no whole answer came, 'malformed' beyond ANSWER_MAX_BYTES. */
   async ask(question: HttpQuestion, signal: AbortSignal): Promise<HttpAnswer> {
-    const response = await this.open(question, signal);
-    return { status: response.statusCode ?? 0, headers: response.headers, text: await textOf(response, question) };
+    return answerOf(await this.open(question, signal), question);
+  }
+
+  /** Sends the bytes when the other end wants them, unless it refuses before. @throws ClientError as `ask`, and what the bytes throw. */
+  async upload(question: HttpQuestion, { sizeBytes, bytes }: { sizeBytes: number; bytes: AsyncIterable<Uint8Array> }, signal: AbortSignal): Promise<HttpAnswer> {
+    const transport = await this.#opened();
+    return new Promise((resolve, reject) => {
+      const headers = { ...question.headers, 'Content-Type': 'application/octet-stream', 'Content-Length': String(sizeBytes), Expect: '100-continue' };
+      const request = this.#request(transport, { ...question, headers }, signal);
+      request.once('response', (response: IncomingMessage) => {
+        // Whoever answers before the end does not want the rest.
+        const leave = (): void => void (request.writableFinished || request.destroy());
+        answerOf(response, question).finally(leave).then(resolve, reject);
+      });
+      request.on('error', (cause) => reject(lost(question, cause)));
+      request.once('continue', () => {
+        sendAll(request, bytes).catch((error: unknown) => {
+          reject(toClientError(error));
+          request.destroy();
+        });
+      });
+    });
   }
 
   /** The answer as soon as its head is there. @throws ClientError 'connection'. */
   async open(question: HttpQuestion, signal: AbortSignal): Promise<IncomingMessage> {
-    const { agent, request: send } = await this.#opened();
+    const transport = await this.#opened();
     return new Promise((resolve, reject) => {
-      const { host, port, prefix } = this.#endpoint;
       const bytes = question.body === undefined ? undefined : Buffer.from(question.body);
       const length = bytes === undefined ? {} : { 'Content-Length': String(bytes.length) };
-      const options: RequestOptions = { agent, host, port, method: question.method, path: `${prefix}${question.path}`, headers: { ...question.headers, ...length }, signal };
-      const request = send(options, resolve);
+      const request = this.#request(transport, { ...question, headers: { ...question.headers, ...length } }, signal);
+      request.once('response', resolve);
       request.on('error', (cause) => reject(lost(question, cause)));
       request.end(bytes);
     });
   }
+
+  #request({ agent, request }: Transport, { method, path, headers }: HttpQuestion, signal: AbortSignal): ClientRequest {
+    const { host, port, prefix } = this.#endpoint;
+    return request({ agent, host, port, method, path: `${prefix}${path}`, headers: { ...headers }, signal });
+  }
+}
+
+async function sendAll(request: ClientRequest, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const piece of bytes) {
+    if (request.destroyed) return;
+    if (!request.write(piece)) await drained(request);
+  }
+  request.end();
+}
+
+/** Resolves when the request takes more, or is over. */
+function drained(request: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      request.off('drain', end);
+      request.off('close', end);
+      resolve();
+    };
+    request.on('drain', end);
+    request.on('close', end);
+    if (request.destroyed) end();
+  });
+}
+
+/** All of an answer. @throws ClientError. */
+export async function answerOf(response: IncomingMessage, question: Pick<HttpQuestion, 'method' | 'path'>): Promise<HttpAnswer> {
+  return { status: response.statusCode ?? 0, headers: response.headers, text: await textOf(response, question) };
 }
 
 /** What a broken connection is told as. */
@@ -88,7 +139,7 @@ export function lost(question: Pick<HttpQuestion, 'method' | 'path'>, cause: unk
   return new ClientError('connection', `no answer from the API: ${why}`, { details: [`${question.method} ${question.path}`, ...code], cause });
 }
 
-async function textOf(response: IncomingMessage, question: HttpQuestion): Promise<string> {
+async function textOf(response: IncomingMessage, question: Pick<HttpQuestion, 'method' | 'path'>): Promise<string> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   try {

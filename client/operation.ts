@@ -14,6 +14,8 @@ export interface Operation<V extends z.ZodType<Values>, R extends z.ZodType> {
   readonly access?: 'open';
   /** The API answers when the work is done, which may take minutes. */
   readonly slow?: true;
+  /** Its body is an image, so that values stand in the query. */
+  readonly body?: 'image';
 }
 
 /** The values of an operation without those that a method takes by itself. */
@@ -28,12 +30,12 @@ export interface EncodedRequest {
   body: string | undefined;
 }
 
-/** Path, query and body of a request. Values of a GET stand in its query, those of others in a JSON body. */
-export function encodeRequest(one: Pick<Operation<z.ZodType<Values>, z.ZodType>, 'method' | 'path'>, values: Values): EncodedRequest {
+/** Path, query and body of a request. Values of a GET, or beside an image, stand in the query, those of others in a JSON body. */
+export function encodeRequest(one: Pick<Operation<z.ZodType<Values>, z.ZodType>, 'method' | 'path' | 'body'>, values: Values): EncodedRequest {
   const inPath = new Set([...one.path.matchAll(/:(\w+)/gu)].map((match) => match[1] ?? ''));
   const path = one.path.replaceAll(/:(\w+)/gu, (_all, name: string) => encodeURIComponent(String(values[name])));
   const others = Object.entries(values).filter(([name, value]) => !inPath.has(name) && value !== undefined);
-  if (one.method !== 'GET') return { path, body: others.length === 0 ? undefined : JSON.stringify(Object.fromEntries(others)) };
+  if (one.method !== 'GET' && one.body === undefined) return { path, body: others.length === 0 ? undefined : JSON.stringify(Object.fromEntries(others)) };
   const query = new URLSearchParams(others.flatMap(pairsOf));
   return { path: others.length === 0 ? path : `${path}?${query.toString()}`, body: undefined };
 }

@@ -4,9 +4,11 @@ import type { PoolView } from '../common/view/pool.ts';
 import type { SnapshotView } from '../common/view/snapshot.ts';
 import type { VolumeView } from '../common/view/volume.ts';
 import type { CallOptions } from './connection.ts';
+import { download, upload, type ImageDownload, type ImageSource } from './image-transfer.ts';
 import type { Given } from './operation.ts';
 import { STORAGE } from './operations/storage.ts';
 import { ServiceClient } from './service-client.ts';
+import type { TransferOptions } from './transfer-limits.ts';
 
 /** What a command answers: a sentence for people. */
 type Done = Promise<{ message: string }>;
@@ -125,6 +127,19 @@ export class StorageClient extends ServiceClient {
     return this.connection.call(STORAGE.cloneVolume, { pool, volume, new_volume: newVolume }, options);
   }
 
+  /**
+   * Writes a raw image into a volume that is there, large enough, and open to nobody. Answers when all is written. A transfer that breaks leaves
+   * the volume with a part of the image. 510: the cluster refuses, before anything is sent, or fails.
+   */
+  uploadVolume(pool: string, volume: string, image: ImageSource, options?: TransferOptions): Done {
+    return upload(this.connection, { operation: STORAGE.uploadVolume, values: { pool, volume, image_format: 'raw' } }, image, options);
+  }
+
+  /** The contents of a volume as a raw image. While a guest writes to it, download a snapshot instead. */
+  downloadVolume(pool: string, volume: string, options?: TransferOptions): Promise<ImageDownload> {
+    return download(this.connection, STORAGE.downloadVolume, { pool, volume }, options);
+  }
+
   /** The snapshots, of this pool and volume exactly, if given; `limit` is a regular expression found anywhere in the name. */
   listSnapshots(filter: Given<typeof STORAGE.listSnapshots> = {}, options?: CallOptions): Promise<SnapshotView[]> {
     return this.connection.call(STORAGE.listSnapshots, filter, options);
@@ -148,6 +163,11 @@ export class StorageClient extends ServiceClient {
   /** Removes a snapshot. 510: others are clones of it. */
   removeSnapshot(pool: string, volume: string, snapshot: string, options?: CallOptions): Done {
     return this.connection.call(STORAGE.removeSnapshot, { pool, volume, snapshot }, options);
+  }
+
+  /** What a volume had when the snapshot was made, as a raw image. */
+  downloadSnapshot(pool: string, volume: string, snapshot: string, options?: TransferOptions): Promise<ImageDownload> {
+    return download(this.connection, STORAGE.downloadSnapshot, { pool, volume, snapshot }, options);
   }
 
   /** Makes a volume what it was when the snapshot was made; what was written since is lost. 510: a VM that has it as a disk runs. */

@@ -173,7 +173,7 @@ describe('imports', () => {
 
   test('what the client runs is its own files, base, schemas and views, zod, and what Node has for HTTP', () => {
     const { packages, reached } = reachedFrom('client/index.ts', { later: true });
-    expect(packages.sort()).toEqual(['node:crypto', 'node:http', 'node:https', 'zod']);
+    expect(packages.sort()).toEqual(['node:crypto', 'node:http', 'node:https', 'node:stream', 'zod']);
     expect(reached.filter((path) => !/^(client|client\/operations|common|common\/schema|common\/view)\/[a-z-]+\.ts$/u.test(path))).toEqual([]);
   });
 

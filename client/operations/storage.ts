@@ -56,6 +56,14 @@ export const STORAGE = {
   }),
   removeVolume: operation({ method: 'DELETE', path: '/storage/ceph/volume/:pool/:volume', slow: true, values: z.strictObject({ pool, volume }), reply: message }),
   scanVolume: operation({ method: 'POST', path: '/storage/ceph/volume/:pool/:volume/scan', slow: true, values: z.strictObject({ pool, volume }), reply: message }),
+  uploadVolume: operation({
+    method: 'POST',
+    path: '/storage/ceph/volume/:pool/:volume/upload',
+    body: 'image',
+    values: z.strictObject({ pool, volume, image_format: z.literal('raw'), file_size: z.int().min(1).optional() }),
+    reply: message,
+  }),
+  downloadVolume: operation({ method: 'GET', path: '/storage/ceph/volume/:pool/:volume/download', values: z.strictObject({ pool, volume }), reply: z.unknown() }),
   cloneVolume: operation({ method: 'POST', path: '/storage/ceph/volume/:pool/:volume/clone', slow: true, values: z.strictObject({ pool, volume, new_volume: name }), reply: message }),
   listSnapshots: operation({
     method: 'GET',
@@ -67,5 +75,6 @@ export const STORAGE = {
   createSnapshot: operation({ method: 'POST', path: '/storage/ceph/volume/snapshot', slow: true, values: z.strictObject({ pool, volume, snapshot }), reply: message }),
   renameSnapshot: operation({ method: 'PUT', path: SNAPSHOT_PATH, slow: true, values: z.strictObject({ pool, volume, snapshot, name }), reply: message }),
   removeSnapshot: operation({ method: 'DELETE', path: SNAPSHOT_PATH, slow: true, values: z.strictObject({ pool, volume, snapshot }), reply: message }),
+  downloadSnapshot: operation({ method: 'GET', path: `${SNAPSHOT_PATH}/download`, values: z.strictObject({ pool, volume, snapshot }), reply: z.unknown() }),
   rollBackSnapshot: operation({ method: 'POST', path: `${SNAPSHOT_PATH}/rollback`, slow: true, values: z.strictObject({ pool, volume, snapshot }), reply: message }),
 } as const;

@@ -45,6 +45,7 @@ const LINES: readonly string[] = [
   'storage osd in 0', 'storage osd out 0', 'storage osd set noout', 'storage osd unset noout',
   'storage pool list x', 'storage pool info x', 'storage pool add x 8', 'storage pool set-pgs x 8', 'storage pool remove x --yes',
   'storage volume list x', 'storage volume info x y', 'storage volume add x y 1G', 'storage volume resize x y 2G', 'storage volume rename x y z', 'storage volume clone x y z',
+  'storage volume upload x y FILE', 'storage volume download x y -', 'storage snapshot download x y z -',
   'storage volume scan x y', 'storage volume remove x y --yes', 'storage snapshot list x', 'storage snapshot info x y z', 'storage snapshot add x y z',
   'storage snapshot rename x y z new', 'storage snapshot rollback x y z --yes', 'storage snapshot remove x y z --yes',
   'task list', 'task info x', 'task wait x', 'task cancel x',

@@ -3,9 +3,9 @@ import { one, optional, text } from '../declare.ts';
 import { column, fieldsOf } from '../output/column.ts';
 import { showBytes } from '../output/units.ts';
 import { actVerb, itemVerb, listVerb, type Group } from '../verb.ts';
-import { POOL, VOLUME } from './storage-parts.ts';
+import { downloadSnapshot } from './image.ts';
+import { POOL, SNAPSHOT, VOLUME } from './storage-parts.ts';
 
-const SNAPSHOT = one('name of the snapshot', { completes: 'snapshot' });
 const PLACE = { pool: POOL, volume: VOLUME, snapshot: SNAPSHOT };
 
 export const SNAPSHOT_COLUMNS = [
@@ -87,4 +87,4 @@ const remove = actVerb({
   run: async (context, { pool, volume, snapshot }) => (await context.storage()).removeSnapshot(pool, volume, snapshot),
 });
 
-export const SNAPSHOT_COMMANDS: Group = { name: 'snapshot', about: 'Snapshots of volumes', verbs: [list, info, add, rename, rollback, remove] };
+export const SNAPSHOT_COMMANDS: Group = { name: 'snapshot', about: 'Snapshots of volumes', verbs: [list, info, add, rename, rollback, downloadSnapshot, remove] };

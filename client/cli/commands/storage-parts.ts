@@ -6,6 +6,7 @@ import { named } from '../output/counted.ts';
 /** What more than one command of storage has. */
 export const POOL = one('name of the pool', { completes: 'pool' });
 export const VOLUME = one('name of the volume', { completes: 'volume' });
+export const SNAPSHOT = one('name of the snapshot', { completes: 'snapshot' });
 export const SIZE = one('size: bytes, or with a unit of 1024 each, such as 512M, 20G or 1T');
 
 export const showPercent = (percent: number): string => `${percent.toFixed(1)} %`;

@@ -7,6 +7,7 @@ import { counted, named } from '../output/counted.ts';
 import { section } from '../output/render.ts';
 import { showBytes } from '../output/units.ts';
 import { actVerb, itemVerb, listVerb, type Group } from '../verb.ts';
+import { downloadVolume, uploadVolume } from './image.ts';
 import { SNAPSHOT_COLUMNS } from './snapshot.ts';
 import { POOL, SIZE, usersLine, VOLUME } from './storage-parts.ts';
 
@@ -131,4 +132,4 @@ const remove = actVerb({
   run: async (context, { pool, volume }) => (await context.storage()).removeVolume(pool, volume),
 });
 
-export const VOLUME_COMMANDS: Group = { name: 'volume', about: 'Volumes: the disks of VMs', verbs: [list, info, add, resize, rename, clone, scan, remove] };
+export const VOLUME_COMMANDS: Group = { name: 'volume', about: 'Volumes: the disks of VMs', verbs: [list, info, add, resize, rename, clone, uploadVolume, downloadVolume, scan, remove] };
