@@ -1,5 +1,5 @@
 import { FIREWALL_TABLE } from '../../common/domain/network.ts';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { delay, type Clock } from '../../common/clock.ts';
 import { describeError, isAppError } from '../../common/errors.ts';
@@ -33,6 +33,8 @@ export class NftFirewall implements Firewall {
   readonly #deps: NftFirewallDeps;
   readonly #listeners = new Set<() => void>();
   #monitoring: AbortController | undefined;
+  /** Given to nft so far; each is a file of its own. */
+  #documents = 0;
   /** Transactions of our own that the monitor has not told of yet. */
   #ownUntold = 0;
   /** The transaction that the monitor is telling of touches our tables. */
@@ -48,10 +50,10 @@ export class NftFirewall implements Firewall {
   }
 
   async apply(document: string, signal?: AbortSignal): Promise<FirewallFault | undefined> {
-    const folder = await mkdtemp(join(this.#deps.directory, 'nft-'));
+    this.#documents += 1;
+    const file = join(this.#deps.directory, `firewall-${this.#documents}.nft`);
     this.#ownUntold += 1;
     try {
-      const file = join(folder, 'document');
       await writeFile(file, document, { mode: 0o600 });
       await this.#deps.run(['nft', '-f', file], { timeoutMs: NFT_TIMEOUT_MS, signal });
       return undefined;
@@ -61,7 +63,7 @@ export class NftFirewall implements Firewall {
       if (stderr === undefined) throw error;
       return parseFault(stderr);
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      await rm(file, { force: true });
     }
   }
 
