@@ -12,8 +12,14 @@ import type { Entry, Store } from '../../common/store/store.ts';
  */
 const PROOF_PART = 2 / 3;
 
-/** Proofs per session timeout: two may be lost without a consequence. */
+/**
+ * Proofs per session timeout, begun at regular times whatever has become of those before: so each may take half of the timeout, and two may be
+ * lost without a consequence.
+ */
 const PROOFS_PER_TIMEOUT = 6;
+
+/** Proofs under way at most: one that is older than the session timeout proves nothing. */
+const PROOFS_AT_ONCE_MAX = PROOFS_PER_TIMEOUT;
 
 /** A removal whose answer is lost is repeated so often: answers are lost with the connection, and that is not lost again and again. */
 const REMOVALS_MAX = 5;
@@ -45,6 +51,9 @@ export class PrimaryLease {
   #provenUntilMs: number | undefined;
   #lapse: Timer | undefined;
   #nextProof: Timer | undefined;
+  #proofsUnderWay = 0;
+  /** Counts the times that the lease was held: what was asked in an earlier one says nothing of this one. */
+  #term = 0;
   #unlisten: (() => void) | undefined;
 
   constructor(deps: PrimaryLeaseDeps) {
@@ -91,6 +100,7 @@ export class PrimaryLease {
       }
     }
     this.#proved(sentMs);
+    this.#proveAgain();
     return true;
   }
 
@@ -137,35 +147,42 @@ export class PrimaryLease {
 
   /** It may be ours, and is proved or denied as soon as the store answers: nobody else could take it meanwhile. */
   #suspect(sentMs: number): void {
-    const { clock, sessionTimeoutMs } = this.#deps;
     this.#provenUntilMs = sentMs;
-    this.#nextProof?.cancel();
-    this.#nextProof = clock.after(sessionTimeoutMs / PROOFS_PER_TIMEOUT, () => void this.#prove());
+    this.#proveAgain();
   }
 
   #proved(sentMs: number): void {
     const { clock, sessionTimeoutMs } = this.#deps;
-    this.#provenUntilMs = sentMs + sessionTimeoutMs * PROOF_PART;
+    this.#provenUntilMs = Math.max(this.#provenUntilMs ?? 0, sentMs + sessionTimeoutMs * PROOF_PART);
+    // What comes too late changes nothing, and was told already.
+    if (this.view() !== 'mine') return;
     this.#lapse?.cancel();
     this.#lapse = clock.after(this.#provenUntilMs - clock.monotonicMs(), () => this.#tell('the lease cannot be proved'));
+  }
+
+  #proveAgain(): void {
+    const { clock, sessionTimeoutMs } = this.#deps;
     this.#nextProof?.cancel();
     this.#nextProof = clock.after(sessionTimeoutMs / PROOFS_PER_TIMEOUT, () => void this.#prove());
   }
 
   /** Goes on until the lease is given up or lost: after a suspension it may turn out to be ours still. */
   async #prove(): Promise<void> {
-    const { store, clock, log, sessionTimeoutMs } = this.#deps;
-    const sentMs = clock.monotonicMs();
+    const { store, clock, log } = this.#deps;
+    const [term, sentMs] = [this.#term, clock.monotonicMs()];
+    this.#proveAgain();
+    if (this.#proofsUnderWay >= PROOFS_AT_ONCE_MAX) return;
+    this.#proofsUnderWay += 1;
     try {
-      await store.sync();
-      const entry = await store.read(this.#path);
-      if (this.#provenUntilMs === undefined) return;
+      // Sent together: a session's requests are carried out in their order (ZooKeeper Programmer's Guide, "Consistency Guarantees").
+      const [, entry] = await Promise.all([store.sync(), store.read(this.#path)]);
+      if (term !== this.#term) return;
       if (this.#isOurs(entry)) this.#proved(sentMs);
       else this.#lose('another node holds it, or nobody');
     } catch (error) {
-      if (this.#provenUntilMs === undefined) return;
-      log.debug({ why: describeError(error) }, 'the lease could not be proved now');
-      this.#nextProof = clock.after(sessionTimeoutMs / PROOFS_PER_TIMEOUT, () => void this.#prove());
+      if (term === this.#term) log.debug({ why: describeError(error) }, 'the lease could not be proved now');
+    } finally {
+      this.#proofsUnderWay -= 1;
     }
   }
 
@@ -176,6 +193,7 @@ export class PrimaryLease {
   }
 
   #forget(): void {
+    this.#term += 1;
     this.#provenUntilMs = undefined;
     this.#lapse?.cancel();
     this.#nextProof?.cancel();
