@@ -23,12 +23,18 @@ const BITS = { 4: 32, 6: 128 } as const;
 
 /** The address, or undefined for anything else: no zone, no shortened or octal IPv4. */
 export function parseAddress(text: string): IpAddress | undefined {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    // The library takes a leading zero for octal; others take it for decimal.
-    return /(^|\.)0\d/u.test(text) ? undefined : addressOf(4, valueOf(ipaddr.IPv4.parse(text).toByteArray()));
+  if (!text.includes(':')) {
+    // A leading zero is octal to some and decimal to others.
+    return /^(?:(?:0|[1-9]\d{0,2})(?:\.|$)){4}$/u.test(text) && !text.endsWith('.') ? ip4Address(text) : undefined;
   }
   if (!/^[0-9A-Fa-f:.]+$/u.test(text) || !ipaddr.IPv6.isValid(text)) return undefined;
-  return addressOf(6, valueOf(ipaddr.IPv6.parse(text).toByteArray()));
+  const parsed = ipaddr.IPv6.parse(text);
+  return { family: 6, value: parsed.parts.reduce((value, part) => (value << 16n) | BigInt(part), 0n), text: parsed.toRFC5952String() };
+}
+
+function ip4Address(text: string): IpAddress | undefined {
+  const bytes = text.split('.').map(Number);
+  return bytes.every((byte) => byte <= 255) ? { family: 4, value: valueOf(bytes), text } : undefined;
 }
 
 /** `address/prefix length` in the kernel's text form, so that two spellings of one IPv6 address are equal; anything else as it is. */

@@ -1,4 +1,5 @@
 import { bridgeName } from '../../common/domain/network.ts';
+import { Gathered } from '../../common/gathered.ts';
 import type { Run } from '../../common/process.ts';
 import { parseAddressedDevices, type AddressedDevice } from './ip-address-text.ts';
 
@@ -20,24 +21,25 @@ export interface Bridges {
   look(vni: number, signal?: AbortSignal): Promise<BridgeFacts | undefined>;
 }
 
-/** Bridges by `ip` (iproute2). Those who ask at the same time share one listing, which begins after the last of them has asked. */
+/** Bridges by `ip` (iproute2): one listing at a time, for all who have asked before it begins. */
 export class IpBridges implements Bridges {
   readonly #run: Run;
-  #next: Promise<ReadonlyMap<string, BridgeFacts>> | undefined;
+  readonly #listings: Gathered<number, BridgeFacts | undefined>;
 
   constructor(deps: { run: Run }) {
     this.#run = deps.run;
+    this.#listings = new Gathered(async (vnis) => {
+      const bridges = await this.#list();
+      return vnis.map((vni) => bridges.get(bridgeName(vni)));
+    });
   }
 
   async look(vni: number, signal?: AbortSignal): Promise<BridgeFacts | undefined> {
     signal?.throwIfAborted();
-    this.#next ??= this.#list();
-    return (await this.#next).get(bridgeName(vni));
+    return this.#listings.ask(vni);
   }
 
   async #list(): Promise<ReadonlyMap<string, BridgeFacts>> {
-    await Promise.resolve();
-    this.#next = undefined;
     const { stdout } = await this.#run(['ip', '-json', 'address', 'show'], { timeoutMs: IP_TIMEOUT_MS });
     return new Map(parseAddressedDevices(stdout).map((device) => [device.name, toBridge(device)]));
   }

@@ -40,6 +40,7 @@ export class DnsServerReconciler implements Reconciler {
   readonly #startedMs: number;
   /** What the running server holds as far as this process knows, and since when. */
   #held: { contents: DnsContents; sinceMs: number } | undefined;
+  #config: { readonly networks: readonly ManagedNetwork[]; readonly text: string } | undefined;
   /** Never two things at once: the server must not start while the role goes. */
   readonly #turns = new Turns();
   /** Ends with the role. */
@@ -98,20 +99,29 @@ export class DnsServerReconciler implements Reconciler {
   }
 
   async #serve(signal: AbortSignal): Promise<void> {
-    const { server, mirror, floating, forwarders, log } = this.#deps;
+    const { server, mirror, floating, log } = this.#deps;
     const networks = managedNetworks(mirror);
-    const served = dnsServedBy(networks);
-    const listen = [...served.listen, ...floating.map((cidr) => cidr.split('/')[0] ?? cidr)];
-    if (listen.length === 0) return this.#end();
+    if (networks.length + floating.length === 0) return this.#end();
     const desired = contentsOf(mirror, networks);
-    const config = dnsServerConfig({ place: server.place(), listen, clients: [...served.clients, ...floating], forwarders });
+    const config = this.#configOf(networks);
     if ((await server.configDigest()) !== textDigest(config)) {
       await server.launch({ config, contents: dnsContentsFile(desired) }, signal);
-      log.info({ addresses: listen.length, zones: desired.zones.size }, 'the DNS server was started');
+      log.info({ networks: networks.length, zones: desired.zones.size }, 'the DNS server was started');
       this.#hold(desired);
       return;
     }
     await this.#update(desired, signal);
+  }
+
+  /** Names change much more often than networks, so that the text for the same documents is kept. */
+  #configOf(networks: readonly ManagedNetwork[]): string {
+    const { server, floating, forwarders } = this.#deps;
+    if (this.#config !== undefined && isSame(this.#config.networks, networks)) return this.#config.text;
+    const served = dnsServedBy(networks);
+    const listen = [...served.listen, ...floating.map((cidr) => cidr.split('/')[0] ?? cidr)];
+    const text = dnsServerConfig({ place: server.place(), listen, clients: [...served.clients, ...floating], forwarders });
+    this.#config = { networks, text };
+    return text;
   }
 
   async #update(desired: DnsContents, signal: AbortSignal): Promise<void> {
@@ -137,6 +147,11 @@ export class DnsServerReconciler implements Reconciler {
 
 function managedNetworks(mirror: ClusterMirror): ManagedNetwork[] {
   return [...mirror.all('network').values()].flatMap(({ doc }) => (doc.type === 'managed' ? [doc] : []));
+}
+
+/** The very same documents. */
+function isSame(some: readonly ManagedNetwork[], others: readonly ManagedNetwork[]): boolean {
+  return some.length === others.length && some.every((network, at) => network === others[at]);
 }
 
 function contentsOf(mirror: ClusterMirror, networks: readonly ManagedNetwork[]): DnsContents {
