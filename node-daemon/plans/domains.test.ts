@@ -113,6 +113,13 @@ describe('ready', () => {
     expect(targets(ready({ vms: [running, asked, elsewhere] }))).toEqual([]);
   });
 
+  test('a guest of this node that is still on its way elsewhere is waited for, and comes home', () => {
+    const going = leaving(1);
+    const left: DomainsVm = { ...going, spec: { ...going.spec, homeNode: HV1 } };
+    expect(planDomains(ready({ vms: [left] }))).toMatchObject({ state: 'unflush', actions: [], steps: [{ state: 'running' }] });
+    expect(targets(ready({ vms: [{ ...left, status: aStatus({ owner: HV2 }) }] }))).toEqual(['bring-home 1']);
+  });
+
   test('what cannot come is given up after some tries, and the node is ready without it', () => {
     const plan = planDomains(ready({ vms: [away(1), away(2)], tries: new Map([[aVmId(1), TRIES_MAX]]), refusals: new Map([[aVmId(2), 'no room']]) }));
     expect(plan.state).toBe('ready');
