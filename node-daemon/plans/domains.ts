@@ -84,18 +84,19 @@ function isUnderWay({ me }: DomainsView, { spec, status }: DomainsVm): boolean {
   return owner !== me || isMoving(spec, status) || !wantsToRun(spec) || status?.phase.kind !== 'running';
 }
 
-/** Once per wish: what belongs here comes home, and what shall be started with the node is started. */
+/** Once per wish: what belongs here comes home, when it is still leaving as soon as it has left; and what shall be started with the node is started. */
 function planReady(view: DomainsView): DomainsPlan {
   const reached = view.reported.state === 'ready' && view.reported.generation === view.wish.generation;
   if (reached) return { state: 'ready', actions: [], blocked: [], steps: [] };
-  const coming = view.vms.filter(({ spec, status }) => spec.node === view.me && isMoving(spec, status));
+  const isLeaving = ({ spec, status }: DomainsVm): boolean => spec.homeNode === view.me && spec.deletion === null && status?.owner === view.me;
+  const moving = view.vms.filter((vm) => isMoving(vm.spec, vm.status) && (vm.spec.node === view.me || isLeaving(vm)));
   const given = (vm: DomainsVm): boolean => view.refusals.has(vm.spec.uuid) || triesOf(view, vm.spec) >= TRIES_MAX;
   const away = view.vms.filter(({ spec, status }) => spec.homeNode === view.me && spec.deletion === null && !isMoving(spec, status));
   const off = view.vms.filter(({ spec, status }) => spec.autostart && spec.node === view.me && !isOwned(status) && !wantsToRun(spec));
   const open = away.filter((vm) => !given(vm)).sort(compare);
-  const next = view.fresh ? open.slice(0, Math.max(0, view.parallel - coming.length)) : [];
+  const next = view.fresh ? open.slice(0, Math.max(0, view.parallel - moving.length)) : [];
   const starts = view.fresh ? off.filter((vm) => !given(vm)) : [];
-  const done = coming.length === 0 && open.length === 0 && starts.length === 0 && view.fresh;
+  const done = moving.length === 0 && open.length === 0 && starts.length === 0 && view.fresh;
   return {
     state: done ? 'ready' : 'unflush',
     actions: [
@@ -104,7 +105,7 @@ function planReady(view: DomainsView): DomainsPlan {
     ],
     blocked: [],
     steps: [
-      ...coming.map((vm) => stepOf(vm, { running: true, why: null })),
+      ...moving.map((vm) => stepOf(vm, { running: true, why: null })),
       ...[...away, ...off].map((vm) => stepOf(vm, { running: false, why: given(vm) ? whyStuck(view, vm) : null })),
     ],
   };
