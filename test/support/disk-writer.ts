@@ -4,9 +4,9 @@ import type { GuestShell } from './guest-shell.ts';
 import type { Lab } from './lab.ts';
 import { eventually } from './lab-vm.ts';
 
-const BLOCK_BYTES = 65_536;
+export const BLOCK_BYTES = 65_536;
 /** The guest's own counter is before them. */
-const FIRST_BLOCK = 16;
+export const FIRST_BLOCK = 16;
 const BLOCKS = 512;
 
 /** Least size of the disk, in MiB. */
@@ -53,7 +53,16 @@ export async function wrongBlocks(lab: Lab, volume: string, last: number): Promi
   const file = '/var/lib/libvirt/exported';
   await lab.exec('hv1', ['rm', '-f', file]);
   await lab.exec('hv1', ['rbd', '--no-progress', 'export', volume, file], 120_000);
-  const handle = await open(path.join(await lab.root('hv1'), file));
+  try {
+    return await wrongBlocksIn(path.join(await lab.root('hv1'), file), last);
+  } finally {
+    await lab.exec('hv1', ['rm', '-f', file]);
+  }
+}
+
+/** The same in a raw image of the disk: later blocks may have taken the place of the oldest. */
+export async function wrongBlocksIn(image: string, last: number): Promise<number[]> {
+  const handle = await open(image);
   try {
     const wrong: number[] = [];
     const found = Buffer.alloc(BLOCK_BYTES);
@@ -64,6 +73,5 @@ export async function wrongBlocks(lab: Lab, volume: string, last: number): Promi
     return wrong;
   } finally {
     await handle.close();
-    await lab.exec('hv1', ['rm', '-f', file]);
   }
 }
