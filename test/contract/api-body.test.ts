@@ -1,0 +1,77 @@
+import { once } from 'node:events';
+import { request, type ClientRequest, type IncomingMessage } from 'node:http';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+import { aZooKeeper, startApi, TOKEN, type TestApi } from './api-support.ts';
+
+const BODY_MAX_MS = 60_000;
+const LINGER_MS = 5_000;
+
+let clock: VirtualClock;
+let api: TestApi;
+
+beforeEach(async () => {
+  clock = new VirtualClock();
+  api = await startApi({ zookeeper: aZooKeeper(clock), clock });
+});
+
+afterEach(() => api.stop());
+
+/** A request of which only the beginning has come. */
+async function begun(path: string, token: string, headers: Record<string, string | number> = {}): Promise<ClientRequest> {
+  const { hostname, port, pathname } = new URL(api.base);
+  const call = request({ hostname, port, method: 'POST', path: `${pathname}${path}`, headers: { 'X-Api-Key': token, 'Content-Length': 100_000, ...headers } });
+  call.on('error', () => undefined);
+  call.write('x'.repeat(10));
+  await until(() => call.socket?.writableLength === 0, 5_000, 'the beginning to be sent');
+  return call;
+}
+
+const isOver = (call: ClientRequest) => until(() => call.destroyed, 5_000, 'the end of the connection');
+
+test('a body that does not come in time is answered as such, and its connection ends', async () => {
+  const call = await begun('/vm', TOKEN, { Expect: '100-continue' });
+  // It is read from now on.
+  await once(call, 'continue');
+  const answered = once(call, 'response') as Promise<[IncomingMessage]>;
+  await clock.advance(BODY_MAX_MS - 1);
+  expect(call.destroyed).toBe(false);
+  await clock.advance(1);
+  const [response] = await answered;
+  expect([response.statusCode, Buffer.concat(await response.toArray()).toString()]).toEqual([408, '{"message":"the request did not come in time"}\n']);
+  await isOver(call);
+});
+
+test('what comes after a refusal is thrown away for a moment only', async () => {
+  const stranger = await begun('/vm', 'not a token that is known');
+  const [refusal] = (await once(stranger, 'response')) as [IncomingMessage];
+  expect(refusal.statusCode).toBe(401);
+  refusal.resume();
+  expect(stranger.destroyed).toBe(false);
+  await clock.advance(BODY_MAX_MS);
+  await isOver(stranger);
+  const image = await begun('/storage/ceph/volume/vms/web1/upload?image_format=raw', TOKEN);
+  const [none] = (await once(image, 'response')) as [IncomingMessage];
+  expect([none.statusCode, Buffer.concat(await none.toArray()).toString()]).toEqual([510, '{"message":"this cluster has no storage: pvc.enable_storage is false"}\n']);
+  expect(image.destroyed).toBe(false);
+  await clock.advance(LINGER_MS);
+  await isOver(image);
+});
+
+test('a body is asked for by whoever reads it, and not of a stranger', async () => {
+  const { hostname, port, pathname } = new URL(api.base);
+  const ask = (token: string): ClientRequest => request({ hostname, port, method: 'POST', path: `${pathname}/status`, headers: { 'X-Api-Key': token, Expect: '100-continue', 'Content-Length': 10 } });
+  const call = ask(TOKEN);
+  call.flushHeaders();
+  await once(call, 'continue');
+  call.end('state=true');
+  expect(((await once(call, 'response')) as [IncomingMessage])[0].statusCode).toBe(200);
+  const stranger = ask('not a token that is known');
+  let isAsked = false;
+  stranger.on('continue', () => (isAsked = true));
+  stranger.flushHeaders();
+  expect(((await once(stranger, 'response')) as [IncomingMessage])[0].statusCode).toBe(401);
+  expect(isAsked).toBe(false);
+  stranger.destroy();
+});
