@@ -1,4 +1,6 @@
 import { isAppError } from '../../common/errors.ts';
+import { ClientError } from '../client-error.ts';
+import { EXIT, exitCodeOf } from './exit-code.ts';
 import { canRedraw, type Terminal } from './terminal.ts';
 
 export interface Watch {
@@ -8,14 +10,17 @@ export interface Watch {
   readonly pause: (signal: AbortSignal) => Promise<void>;
 }
 
-/** Shows the text again and again until Ctrl-C: over the last one on a terminal, below it in a pipe. */
+/**
+ * Shows the text again and again until Ctrl-C: over the last one on a terminal, below it in a pipe. While the cluster cannot be reached, as when
+ * its primary has died, that is told, and looked again.
+ */
 export async function watch({ terminal, text, pause }: Watch): Promise<void> {
   const over = new AbortController();
   const restore = terminal.onInterrupt(() => over.abort());
   const drawing = await drawingOn(terminal);
   try {
     while (!over.signal.aborted) {
-      drawing.show(await text());
+      await text().then(drawing.show, (error: unknown) => drawing.lost(lostLine(error)));
       await pause(over.signal);
     }
   } catch (error) {
@@ -26,14 +31,36 @@ export async function watch({ terminal, text, pause }: Watch): Promise<void> {
   }
 }
 
+/** @throws what it is given, unless that comes from a cluster that may be back with the next look. */
+function lostLine(error: unknown): string {
+  if (!(error instanceof ClientError) || error.kind === 'malformed' || exitCodeOf(error) !== EXIT.unreachable) throw error;
+  return `pvc: ${error.message} - looking again`;
+}
+
 /** Height of a terminal that does not tell it. */
 const ROWS = 24;
 
-async function drawingOn({ stdout, env }: Terminal): Promise<{ show(text: string): void; end(): void }> {
-  if (!canRedraw(stdout, env)) return { show: (text) => void stdout.write(text), end: () => undefined };
+interface Drawing {
+  show(this: void, text: string): void;
+  /** With what was shown last above it, where that can still be seen. */
+  lost(line: string): void;
+  end(): void;
+}
+
+async function drawingOn({ stdout, stderr, env }: Terminal): Promise<Drawing> {
+  if (!canRedraw(stdout, env)) return { show: (text) => void stdout.write(text), lost: (line) => void stderr.write(`${line}\n`), end: () => undefined };
   const { createLogUpdate } = await import('log-update');
   const update = createLogUpdate(stdout);
-  return { show: (text) => update(topOf(text, (stdout.rows ?? ROWS) - 1)), end: () => update.done() };
+  let last = '';
+  const draw = (text: string, rest: string): void => update([topOf(text, (stdout.rows ?? ROWS) - (rest === '' ? 1 : 3)), ...(rest === '' ? [] : ['', rest])].join('\n'));
+  return {
+    show: (text) => {
+      last = text;
+      draw(text, '');
+    },
+    lost: (line) => draw(last, line),
+    end: () => update.done(),
+  };
 }
 
 /** What fits on the screen, from the top, and how much does not. */

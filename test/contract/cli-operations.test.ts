@@ -3,8 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
-import { NOUNS } from '../../client/cli/nouns.ts';
-import { isGroup, type Group, type Verb } from '../../client/cli/verb.ts';
 import type { Operation, Values } from '../../client/operation.ts';
 import { CLUSTER } from '../../client/operations/cluster.ts';
 import { IDENTITY } from '../../client/operations/identity.ts';
@@ -16,6 +14,7 @@ import { VM } from '../../client/operations/vm.ts';
 import { delay, systemClock } from '../../common/clock.ts';
 import type { Logger } from '../../common/log.ts';
 import { aVmId } from '../support/builders.ts';
+import { allVerbs, verbsWithout } from '../support/cli-verbs.ts';
 import { pvc, type Ran } from '../support/memory-terminal.ts';
 import { until } from '../support/until.ts';
 import { aZooKeeper, domainXml, putNode, putVm, startApi, TOKEN, type TestApi } from './api-support.ts';
@@ -76,17 +75,6 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function verbs(): Promise<{ path: string; verb: Verb }[]> {
-  const below = (group: Group, path: string): { path: string; verb: Verb }[] => [
-    ...group.verbs.map((verb) => ({ path: `${path} ${verb.name}`, verb })),
-    ...(group.groups ?? []).flatMap((inner) => below(inner, `${path} ${inner.name}`)),
-  ];
-  const loaded = await Promise.all(NOUNS.map((noun) => noun.load()));
-  return loaded.flatMap((one) => (isGroup(one) ? below(one, one.name) : [{ path: one.name, verb: one }]));
-}
-
-const isLineOf = (path: string, line: string): boolean => line === path || line.startsWith(`${path} `);
-
 test('every operation of the client has a command', async () => {
   const env = { PVC_API_URL: api.base, PVC_API_TOKEN: TOKEN, XDG_CONFIG_HOME: folder, EDITOR: 'sed -i s/front/back/' };
   for (const line of LINES.filter((one) => !one.startsWith('cluster events'))) {
@@ -118,11 +106,11 @@ function matches(template: string, path: string): boolean {
 
 describe('every command', () => {
   test('is among the lines that are tried', async () => {
-    expect((await verbs()).map(({ path }) => path).filter((path) => !LINES.some((line) => isLineOf(path, line)))).toEqual([]);
+    expect(await verbsWithout(LINES)).toEqual([]);
   });
 
   test('has examples of itself', async () => {
-    const faults = (await verbs()).flatMap(({ path, verb }) => {
+    const faults = (await allVerbs()).flatMap(({ path, verb }) => {
       const lines = verb.examples.map(({ line }) => line);
       return lines.some((line) => line.includes(`pvc ${path}`)) ? [] : [path];
     });
@@ -130,7 +118,7 @@ describe('every command', () => {
   });
 
   test('has a help that names its options and its examples', async () => {
-    for (const { path, verb } of await verbs()) {
+    for (const { path, verb } of await allVerbs()) {
       const { code, stdout } = await pvc({}, ...path.split(' '), '--help');
       expect([code, stdout.includes('Examples:')], path).toEqual([0, true]);
       for (const { flags } of Object.values(verb.options)) expect(stdout, path).toContain(flags);
@@ -148,7 +136,7 @@ describe('the words that options know are those of the API', () => {
     ['vm define', 'method', VM.define.values.shape.migration_method],
     ['storage pool add', 'tier', STORAGE.createPool.values.shape.tier],
   ] as const)('%s: %s', async (path, option, schema) => {
-    const words = (await verbs()).find((one) => one.path === path)?.verb.options[option]?.words ?? [];
+    const words = (await allVerbs()).find((one) => one.path === path)?.verb.options[option]?.words ?? [];
     expect([...words].sort()).toEqual([...schema.unwrap().options].sort());
   });
 });

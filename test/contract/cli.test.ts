@@ -191,6 +191,14 @@ describe('on a terminal', () => {
     expect(await screen.ended()).toBe(0);
   });
 
+  test('what is looked at again and again goes on while nobody answers', async () => {
+    const screen = pvc.open('pvc vm list --watch 0.2', { PVC_API_URL: 'http://127.0.0.1:1' });
+    await screen.see('pvc: no answer from the API');
+    await screen.see('looking again');
+    screen.type('\u0003');
+    expect(await screen.ended()).toBe(0);
+  });
+
   test('Ctrl-C asks whether to leave it running or to cancel it', async () => {
     const left = pvc.open('pvc vm start db10');
     await untilPrints(() => run('vm state db10 --columns state --format raw'), 'start\n');

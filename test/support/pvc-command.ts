@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { until } from './until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
-/** Nothing that the tests start takes longer. */
+/** Nothing that the tests start takes longer, unless they say so. */
 const LIMIT_MS = 60_000;
 /** A screen changes within a second on a machine that has time. */
 const SEE_MS = 20_000;
@@ -32,11 +32,11 @@ export interface PvcCommand {
   /** Has `bin/pvc`, and is HOME. */
   readonly folder: string;
   /** With pipes. `input` on its standard input, which is empty otherwise. */
-  run(args: readonly string[], options?: { env?: Record<string, string>; input?: string }): Promise<Result>;
+  run(args: readonly string[], options?: { env?: Record<string, string>; input?: string; limitMs?: number }): Promise<Result>;
   /** A script of bash that has pvc in its PATH, with pipes. */
   bash(script: string, env?: Record<string, string>): Promise<Result>;
   /** On a pseudo-terminal. */
-  open(command: string, env?: Record<string, string>): Screen;
+  open(command: string, env?: Record<string, string>, limitMs?: number): Screen;
   stop(): void;
 }
 
@@ -51,10 +51,10 @@ export function bundledPvc(env: Record<string, string>): PvcCommand {
   const children = new Set<ChildProcess>();
   return {
     folder,
-    run: (args, { env: more = {}, input = '' } = {}) => resultOf(spawn(join(folder, 'bin/pvc'), args, { env: { ...base, ...more }, timeout: LIMIT_MS }), input),
+    run: (args, { env: more = {}, input = '', limitMs = LIMIT_MS } = {}) => resultOf(spawn(join(folder, 'bin/pvc'), args, { env: { ...base, ...more }, timeout: limitMs }), input),
     bash: (script, more = {}) => resultOf(spawn('bash', ['-c', script], { cwd: folder, env: { ...base, ...more }, timeout: LIMIT_MS }), ''),
-    open: (command, more = {}) => {
-      const child = spawn('script', ['-qefc', `stty rows 40 cols 120; exec ${command}`, '/dev/null'], { env: { ...base, ...more }, timeout: LIMIT_MS });
+    open: (command, more = {}, limitMs = LIMIT_MS) => {
+      const child = spawn('script', ['-qefc', `stty rows 40 cols 120; exec ${command}`, '/dev/null'], { env: { ...base, ...more }, timeout: limitMs });
       children.add(child);
       return screenOf(child);
     },

@@ -44,7 +44,12 @@ async function relocate(context: Context, name: string, ask: (vms: VmClient) => 
 
 function stayed({ name, node, last_migration }: VmView): ClientError {
   const why = last_migration?.error ?? undefined;
-  return new ClientError('outcome', `VM ${name} is still on node ${node}: its migration ${last_migration?.outcome ?? 'did not happen'}`, { details: why === undefined ? [] : [why] });
+  return new ClientError('outcome', `VM ${name} is still on node ${node}: its migration ${endOf(last_migration?.outcome)}`, { details: why === undefined ? [] : [why] });
+}
+
+function endOf(outcome: string | undefined): string {
+  if (outcome === undefined) return 'did not happen';
+  return outcome === 'aborted' ? 'was called off' : outcome;
 }
 
 const TARGET = {

@@ -19,10 +19,17 @@ function useText(used: string, total: string, percent: number, isThere: boolean)
   return isThere ? `${used} of ${total} (${percent} %)` : '-';
 }
 
+/** What an API is told that listens on all addresses; it does not know which of them others reach. */
+const ALL_ADDRESSES = ['0.0.0.0', '::'];
+
+function addressText({ upstream_ip, primary_node }: StatusView): string {
+  return ALL_ADDRESSES.includes(upstream_ip) ? `any of ${primary_node ?? 'the primary'}` : upstream_ip;
+}
+
 const FIELDS: readonly Column<StatusView>[] = [
   column('health', (row) => row.health, { show: (row) => `${row.health} (${row.cluster_health.health} %)`, tone: (row) => (row.health === 'Maintenance' ? 'busy' : toneOfState(row.health)) }),
   column('primary', (row) => row.primary_node, { tone: (row) => (row.primary_node === null ? 'bad' : undefined) }),
-  column('address', (row) => row.upstream_ip),
+  column('address', (row) => row.upstream_ip, { show: addressText }),
   column('version', (row) => row.pvc_version),
   column('nodes', (row) => countsText(row.nodes)),
   column('VMs', (row) => countsText(row.vms)),
