@@ -33,6 +33,15 @@ const nodeModules = {
   },
 };
 
+/** Commander can start programs for commands that are programs of their own; there are none here. */
+const noPrograms = {
+  name: 'no-programs',
+  setup(given) {
+    given.onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) => (importer.includes('/node_modules/commander/') ? { path, namespace: 'nothing' } : undefined));
+    given.onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: '' }));
+  },
+};
+
 const { metafile } = await build({
   entryPoints: { pvc: join(root, 'client/cli/main.ts') },
   absWorkingDir: root,
@@ -48,7 +57,7 @@ const { metafile } = await build({
   legalComments: 'none',
   // Some of the packages are CommonJS and ask for Node's own modules with require().
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
-  plugins: [onlyEnglish, onlyUsed, nodeModules],
+  plugins: [onlyEnglish, onlyUsed, noPrograms, nodeModules],
   metafile: true,
   logLevel: 'warning',
 });
