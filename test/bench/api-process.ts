@@ -19,11 +19,15 @@ const STOP_LIMIT_MS = 10_000;
 /** The API as its own process, as it is shipped: compiled, configured by a file, with authentication. */
 export class ApiProcess {
   readonly client: BenchClient;
+  readonly url: string;
+  readonly token: string;
   readonly #child: ChildProcess;
 
-  constructor(child: ChildProcess, client: BenchClient) {
+  constructor(child: ChildProcess, { url, token }: { url: string; token: string }) {
     this.#child = child;
-    this.client = client;
+    this.url = url;
+    this.token = token;
+    this.client = new BenchClient(url, token);
   }
 
   /** Resident memory in MiB: now, and at its highest. */
@@ -63,7 +67,7 @@ export async function startApi(folder: string, zookeeper: string, ceph?: CephAcc
     env: { ...process.env, NODE_ENV: 'production', PVC_CONFIG_FILE: configFile },
   });
   closeSync(log);
-  const api = new ApiProcess(child, new BenchClient(`http://127.0.0.1:${port}`, token));
+  const api = new ApiProcess(child, { url: `http://127.0.0.1:${port}`, token });
   try {
     await until(() => answers(api, child, folder), READY_LIMIT_MS, 'answer of the API');
     return api;

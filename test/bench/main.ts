@@ -5,6 +5,7 @@ import { daemonIdle } from './daemon-idle.ts';
 import { dhcp } from './dhcp.ts';
 import type { Figure } from './figure.ts';
 import { flush } from './flush.ts';
+import { images } from './images.ts';
 import { runLabBenches } from './lab-scene.ts';
 import { mirrorLoad } from './mirror-load.ts';
 import { networkAcl } from './network-acl.ts';
@@ -20,7 +21,7 @@ import { vmStart } from './vm-start.ts';
 
 const SCENE_BENCHES = [apiRead, mirrorLoad, postState, apiMemory];
 const LAB_BENCHES = [pvcStart, vmStart, flush, daemonIdle, networkAcl];
-const LONE_BENCHES = [networkLinks, networkPackets, networkTakeover, dhcp, rados, storage];
+const LONE_BENCHES = [networkLinks, networkPackets, networkTakeover, dhcp, rados, storage, images];
 
 const EXIT_MISSED = 1;
 const EXIT_USAGE = 2;
