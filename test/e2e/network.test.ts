@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../common/clock.ts';
 import { AddressWatch, overlaps } from '../support/address-watch.ts';
+import { BRIDGED, removeBridgedGuests, RESERVED, startBridgedGuests } from '../support/bridged-guests.ts';
+import { takeDhcp6Address } from '../support/guest-dhclient.ts';
 import { GuestShell, pingsGoOn } from '../support/guest-shell.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { eventually } from '../support/lab-vm.ts';
+import { vlanOnWire } from '../support/vlan-wire.ts';
 
 const HOSTS = ['hv1', 'hv2', 'hv3'];
 
@@ -13,7 +16,6 @@ const SWEEP_LIMIT_MS = 45_000;
 
 const PING_INTERVAL_MS = 100;
 const SESSION_TIMEOUT_MS = 4_000;
-
 const RED_GATEWAY = '192.168.50.1';
 const FLOATING = '10.77.0.10';
 
@@ -242,6 +244,20 @@ describe('networks on a real cluster of three nodes', () => {
       await ok('DELETE', '/network/many');
       for (const host of HOSTS) await comes(`no network many on ${host}`, async () => !/(vmbr|vxlan|in-|out-)2003/u.test(await shell(host, 'nft list ruleset; ip -br link')));
     });
+  });
+
+  test('guests on two nodes talk in a bridged network by frames with its tag, and one gets its reserved IPv6 address by DHCPv6', async () => {
+    const scene = { lab, ok, comes, nodes: [second, third] as const };
+    const [d, e] = await startBridgedGuests(scene);
+    const tags = Promise.all([vlanOnWire(lab, second, BRIDGED.addresses[0]), vlanOnWire(lab, third, BRIDGED.addresses[1])]);
+    await passed(d, BRIDGED.addresses[1]);
+    expect(await tags).toEqual([String(BRIDGED.vni), String(BRIDGED.vni)]);
+    await comes('an address by DHCPv6', () => takeDhcp6Address(d, 'eth1').then(() => true));
+    expect(await d.out('ip -6 addr show dev eth1 scope global')).toContain(`${RESERVED.address}/`);
+    await passed(a, RESERVED.address);
+    expect((await b.sh(`nslookup -type=aaaa ${RESERVED.name}`)).text).toContain(RESERVED.address);
+    await comes('the lease', async () => JSON.stringify(await ok('GET', '/network/six/lease')).includes(RESERVED.address));
+    await removeBridgedGuests(scene, [d, e]);
   });
 
   test('a live migration under ping loses five packets of ten per second at most', async () => {
