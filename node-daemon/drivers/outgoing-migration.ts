@@ -17,6 +17,17 @@ const CALL_LIMIT = { timeoutMs: 30_000 };
 const ABORT_EVERY_MS = 100;
 const ABORTS_MAX = 300;
 
+/** A guest that goes back where it has just come from: libvirt there may still be forgetting it, for longer on a busy host. */
+const PEER_TRY_EVERY_MS = 200;
+const PEER_TRIES_MAX = 150;
+/** That libvirt has numbers for much else, too, so its words decide (virdomainobjlist.c, qemu_migration.c). */
+const PEER_STILL_ENDS = /is already being removed|another migration job is already running/u;
+
+/** Whether the peer refused the guest only because its own end of the guest's last migration is not over. */
+export function isPeerStillEnding(error: unknown): boolean {
+  return error instanceof AppError && PEER_STILL_ENDS.test(String(error.details['libvirtMessage']));
+}
+
 export interface OutgoingMigrationDeps {
   clock: Clock;
   /** Serves this migration alone: the call lasts as long as the migration does. */
@@ -58,7 +69,7 @@ export class OutgoingMigration {
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       if (signal.aborted) throw new AppError('cancelled', 'the migration was cancelled before it began');
-      await this.#perform(request);
+      await this.#performOnceFree(request);
     } catch (error) {
       throw this.#toMigrationError(error);
     } finally {
@@ -78,6 +89,17 @@ export class OutgoingMigration {
     } catch (error) {
       this.#abortAsked = askedBefore;
       if (!isAppError(error, 'state', 'not-found')) throw error;
+    }
+  }
+
+  async #performOnceFree(request: MigrationRequest): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#perform(request);
+      } catch (error) {
+        if (tries === PEER_TRIES_MAX || this.#abortAsked || !isPeerStillEnding(error)) throw error;
+      }
+      await delay(this.#deps.clock, PEER_TRY_EVERY_MS);
     }
   }
 
