@@ -11,6 +11,9 @@ const TIMED = ['test/e2e/faults.test.ts', 'test/e2e/network.test.ts'];
 /** Most of their time is waiting, so two processors take two files at a time. Groups run one after another. */
 const TWO_LANES = { maxWorkers: 2 } as const;
 
+/** These leave nothing behind in their process, and loading the modules anew for each file takes longer than the tests. */
+const ONE_PROCESS = { isolate: false } as const;
+
 /** Projects are the kinds of test of CONTRIBUTING.md; `real`, `e2e` and `e2e-timed` need root and the components. */
 export default defineConfig({
   test: {
@@ -18,11 +21,12 @@ export default defineConfig({
       {
         test: {
           ...forks,
+          ...ONE_PROCESS,
           name: 'unit',
           include: ['{common,api,client,node-daemon,lab}/**/*.test.ts', 'test/architecture.test.ts'],
         },
       },
-      { test: { ...forks, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+      { test: { ...forks, ...ONE_PROCESS, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
       { test: { ...forks, name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
