@@ -6,7 +6,7 @@ import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
 import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type CephLink } from './ceph-commands.ts';
 import { namedImages } from './ceph-volumes.ts';
 import { presentOrGone, type ImageLists } from './image-lists.ts';
-import { cephIsFull, requireRoom } from './pool-room.ts';
+import { requireRoom } from './pool-room.ts';
 import type { PoolStorage, Snapshot, SnapshotStorage } from './storage-cluster.ts';
 
 const READ = { timeoutMs: READ_LIMIT_MS };
@@ -122,6 +122,5 @@ function snapshotOf(ref: VolumeRef, { id, name, sizeBytes, isProtected, createdA
 function snapshotError(error: unknown, ref: SnapshotRef, newName: string): unknown {
   if (isAppError(error, 'not-found')) return new AppError('not-found', 'there is no such volume', { volume: volumeText(ref) }, { cause: error });
   if (isAppError(error, 'exists')) return new AppError('exists', 'a snapshot of this name exists', { snapshot: snapshotText({ ...ref, snapshot: newName }) }, { cause: error });
-  if (isAppError(error, 'no-resource')) return cephIsFull({ snapshot: snapshotText({ ...ref, snapshot: newName }) }, error);
   return error;
 }

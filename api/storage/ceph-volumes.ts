@@ -6,7 +6,7 @@ import { CHANGE_LIMIT_MS, LONG_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type 
 import type { OsdDump } from './ceph-documents.ts';
 import { presentOrGone, type ImageLists } from './image-lists.ts';
 import { rbdPools } from './pool-facts.ts';
-import { cephIsFull, requireRoom } from './pool-room.ts';
+import { requireRoom } from './pool-room.ts';
 import type { Volume, VolumeStorage } from './storage-cluster.ts';
 import { listedVolume, shownVolume } from './volume-facts.ts';
 
@@ -84,7 +84,7 @@ export class CephVolumes implements VolumeStorage {
       await rbd.copy(ref.volume, { image: name }, LONG);
     } catch (error) {
       if (isAppError(error, 'exists', 'not-found')) throw error;
-      throw await afterRemoval(rbd, { pool: ref.pool, volume: name }, error);
+      throw await afterRemoval(rbd, { pool: ref.pool, volume: name }, await this.#reasonOf(error, ref.pool));
     }
   }
 
@@ -115,6 +115,17 @@ export class CephVolumes implements VolumeStorage {
     const dump = await this.#commands.osdDump();
     poolsFor(dump, pool);
     requireRoom(dump, pool);
+  }
+
+  /** A pool that became full says itself what is full. */
+  async #reasonOf(failure: unknown, pool: string): Promise<unknown> {
+    if (!isAppError(failure, 'unknown-outcome', 'no-resource')) return failure;
+    try {
+      await this.#requireRoom(pool);
+      return failure;
+    } catch (error) {
+      return isAppError(error, 'no-resource') ? error : failure;
+    }
   }
 
   async #pools(name?: string): Promise<{ name: string; id: number }[]> {
@@ -157,7 +168,6 @@ export function volumeError(error: unknown, ref: VolumeRef, newName: string): un
   if (isAppError(error, 'not-found')) return new AppError('not-found', 'there is no such volume', { volume: volumeText(ref) }, { cause: error });
   if (isAppError(error, 'exists')) return new AppError('exists', 'a volume of this name exists', { volume: volumeText({ pool: ref.pool, volume: newName }) }, { cause: error });
   if (isAppError(error, 'too-large')) return new AppError('invalid', 'a volume cannot be as large', { volume: volumeText(ref) }, { cause: error });
-  if (isAppError(error, 'no-resource')) return cephIsFull({ volume: volumeText({ pool: ref.pool, volume: newName }), volumes_left: error.details['volumes_left'] }, error);
   return error;
 }
 

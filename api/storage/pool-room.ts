@@ -13,10 +13,5 @@ export function requireRoom({ pools, osds }: OsdDump, pool: string): void {
   if (found.includes('full_quota')) throw new AppError('no-resource', 'the pool has reached its quota: nothing new is written until something in it is removed, or its quota is raised', { pool });
   if (!found.includes('full')) return;
   const full = osds.filter(({ state }) => state.includes('full')).map(({ osd }) => `osd.${osd}`);
-  throw cephIsFull({ pool, full: full.length > NAMED_MAX ? `${full.slice(0, NAMED_MAX).join(', ')} and ${full.length - NAMED_MAX} more` : full.join(', ') });
-}
-
-/** Also when it became full in the middle of the work. */
-export function cephIsFull(details: Record<string, unknown>, cause?: unknown): AppError {
-  return new AppError('no-resource', 'Ceph is full: nothing new is written until something is removed, or OSDs are added', details, { cause });
+  throw new AppError('no-resource', 'Ceph is full: nothing new is written until something is removed, or OSDs are added', { pool, full: full.length > NAMED_MAX ? `${full.slice(0, NAMED_MAX).join(', ')} and ${full.length - NAMED_MAX} more` : full.join(', ') });
 }

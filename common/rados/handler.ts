@@ -58,14 +58,20 @@ function namesIn(args: unknown): Record<string, unknown> {
   return Object.fromEntries(Object.entries(args).filter(([key, value]) => TOLD.some((told) => told === key) && value !== ''));
 }
 
+/**
+ * What is done in a pool. While it is full a change waits, until its time limit; with `full-try` it is done when it needs no room, as removals do not, and refused at
+ * once when it does.
+ */
+export type Access = 'read' | 'write' | 'full-try';
+
 /** Runs `work` on the pool; the context of it ends with that. */
-export function withIoctx<T>(context: Context, place: ObjectPlace, work: (ioctx: Pointer) => T): T {
+export function withIoctx<T>(context: Context, place: ObjectPlace, work: (ioctx: Pointer) => T, access: Access = 'write'): T {
   const out = new Cells(1);
   context.check(context.rados.ioctxCreate(context.cluster, place.pool, out.buffer));
   const ioctx = out.wide(0);
   try {
-    // Without it every change, also a removal, hangs while the pool is full; with it removals are done, and what needs room is refused with ENOSPC.
-    context.rados.ioctxSetFullTry(ioctx);
+    // Not for streams of data: they would pass an OSD's last reserve (osd_failsafe_full_ratio), and one whose device is full to the end aborts.
+    if (access === 'full-try') context.rados.ioctxSetFullTry(ioctx);
     if (place.namespace !== '') context.rados.ioctxSetNamespace(ioctx, place.namespace);
     return work(ioctx);
   } finally {
@@ -79,17 +85,18 @@ export interface OpenImage extends ObjectPlace {
 }
 
 /** An open image; somebody has to close it. */
-export function openImage(context: Context, place: OpenImage, access: 'read' | 'write'): Pointer {
-  return withIoctx(context, place, (ioctx) => {
+export function openImage(context: Context, place: OpenImage, access: Access): Pointer {
+  const opened = (ioctx: Pointer): Pointer => {
     const out = new Cells(1);
     const open = access === 'read' ? context.rbd.openReadOnly : context.rbd.open;
     context.check(open(ioctx, place.image, out.buffer, place.snapshot ?? null));
     return out.wide(0);
-  });
+  };
+  return withIoctx(context, place, opened, access);
 }
 
 /** Runs `work` on the image, which is open for that long. */
-export function withImage<T>(context: Context, place: OpenImage, access: 'read' | 'write', work: (image: Pointer) => T): T {
+export function withImage<T>(context: Context, place: OpenImage, access: Access, work: (image: Pointer) => T): T {
   const image = openImage(context, place, access);
   let result: T;
   try {

@@ -60,6 +60,7 @@ export const imageHandlers: readonly Handler[] = [
     withImage(context, args, 'read', (image) =>
       withIoctx(context, { pool: args.toPool, namespace: args.toNamespace }, (to) =>
         withOptions(context, args.options, (options) => void context.check(context.rbd.copy3(image, to, args.toImage, options))),
+        'full-try',
       ),
     ),
   ),

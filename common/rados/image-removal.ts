@@ -18,18 +18,18 @@ const IDEMPOTENT = 0;
  * as `rbd rm` does (16.2). The trash is the one thing that is made regardless, since it gives room.
  */
 export const removalHandlers: readonly Handler[] = [
-  handle(imageRemoveCall, (context, args) =>
-    withIoctx(context, args, (ioctx) => {
-      const result = context.rbd.remove(ioctx, args.image);
-      if (result === -constants.errno.ENOENT && isThere(context, ioctx, `${NAME_PREFIX}${args.image}`) && !isThere(context, ioctx, TRASH)) {
-        makeTrash(context, ioctx);
-        context.check(context.rbd.remove(ioctx, args.image));
-        return;
-      }
-      context.check(result);
-    }),
-  ),
+  handle(imageRemoveCall, (context, args) => withIoctx(context, args, (ioctx) => remove(context, ioctx, args.image), 'full-try')),
 ];
+
+function remove(context: Context, ioctx: Pointer, image: string): undefined {
+  const result = context.rbd.remove(ioctx, image);
+  if (result !== -constants.errno.ENOENT || !isThere(context, ioctx, `${NAME_PREFIX}${image}`) || isThere(context, ioctx, TRASH)) {
+    context.check(result);
+    return;
+  }
+  makeTrash(context, ioctx);
+  context.check(context.rbd.remove(ioctx, image));
+}
 
 function isThere({ rados }: Context, ioctx: Pointer, object: string): boolean {
   const out = new Cells(2);

@@ -19,8 +19,8 @@ export const lockHandlers: readonly Handler[] = [
   // librbd tells owners to those only who might become one.
   handle(lockOwnersCall, (context, args) => withImage(context, args, 'write', (image) => ownersOf(context, image))),
   handle(lockCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.lockExclusive(image, args.cookie)))),
-  handle(breakLockCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.breakLock(image, args.client, args.cookie)))),
-  handle(breakLockOwnerCall, (context, args) => withImage(context, args, 'write', (image) => void context.check(context.rbd.lockBreak(image, EXCLUSIVE, args.owner)))),
+  handle(breakLockCall, (context, args) => withImage(context, args, 'full-try', (image) => void context.check(context.rbd.breakLock(image, args.client, args.cookie)))),
+  handle(breakLockOwnerCall, (context, args) => withImage(context, args, 'full-try', (image) => void context.check(context.rbd.lockBreak(image, EXCLUSIVE, args.owner)))),
   handle(watchersCall, (context, args) => withImage(context, args, 'read', (image) => watchersOf(context, image))),
 ];
 

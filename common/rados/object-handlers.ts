@@ -41,7 +41,7 @@ export const objectHandlers: readonly Handler[] = [
   handle(objectAppendCall, (context, args) =>
     withIoctx(context, args, (ioctx) => void context.check(context.rados.append(ioctx, args.object, args.data, args.data.byteLength))),
   ),
-  handle(objectRemoveCall, (context, args) => withIoctx(context, args, (ioctx) => void context.check(context.rados.remove(ioctx, args.object)))),
+  handle(objectRemoveCall, (context, args) => withIoctx(context, args, (ioctx) => void context.check(context.rados.remove(ioctx, args.object)), 'full-try')),
   handle(objectTruncateCall, (context, args) => withIoctx(context, args, (ioctx) => void context.check(context.rados.truncate(ioctx, args.object, args.sizeBytes)))),
   handle(objectStatCall, (context, args) =>
     withIoctx(context, args, (ioctx) => {

@@ -23,7 +23,7 @@ export const snapshotHandlers: readonly Handler[] = [
   handle(snapshotListCall, (context, args) => withImage(context, args, 'read', (image) => snapshotsOf(context, image))),
   handle(snapshotCreateCall, (context, args) => withImage(context, head(args), 'write', (image) => void context.check(context.rbd.snapCreate(image, args.snapshot)))),
   handle(snapshotRemoveCall, (context, args) =>
-    withImage(context, head(args), 'write', (image) => {
+    withImage(context, head(args), 'full-try', (image) => {
       context.check(context.rbd.snapRemove2(image, args.snapshot, args.force ? REMOVE_FORCE : 0, context.memory.doNothing, null));
     }),
   ),
@@ -31,6 +31,6 @@ export const snapshotHandlers: readonly Handler[] = [
     withImage(context, head(args), 'write', (image) => void context.check(context.rbd.snapRename(image, args.snapshot, args.toSnapshot))),
   ),
   handle(snapshotProtectCall, (context, args) => withImage(context, head(args), 'write', (image) => void context.check(context.rbd.snapProtect(image, args.snapshot)))),
-  handle(snapshotUnprotectCall, (context, args) => withImage(context, head(args), 'write', (image) => void context.check(context.rbd.snapUnprotect(image, args.snapshot)))),
+  handle(snapshotUnprotectCall, (context, args) => withImage(context, head(args), 'full-try', (image) => void context.check(context.rbd.snapUnprotect(image, args.snapshot)))),
   handle(snapshotRollbackCall, (context, args) => withImage(context, head(args), 'write', (image) => void context.check(context.rbd.snapRollback(image, args.snapshot)))),
 ];

@@ -153,12 +153,19 @@ describe.skipIf(cephMissing() !== undefined)('a Ceph that is full', () => {
       return { answer };
     }
 
+    /** What was asked of Ceph before may be done by now; a client that was cut off has the image open for its last half a minute. */
+    const removePart = (): Promise<void> =>
+      until(async () => {
+        const { code, text } = await scene.ask('/volume/slow/part', { method: 'DELETE' });
+        return code === 200 || text.includes('no such volume');
+      }, KNOWN_LIMIT_MS, 'the part is gone');
+
     test('ends it, and leaves no part that looks like a whole', async () => {
       const { answer } = await beginCopy('part');
       await fill();
       const { code, text } = await answer;
       await empty();
-      expect([code, text]).toEqual([510, expect.stringContaining('Ceph is full')]);
+      expect([code, text]).toEqual([510, expect.stringMatching(/Ceph is full|ENOSPC/u)]);
       expect(await imageNames(scene, 'slow')).toEqual(['long']);
     });
 
@@ -172,11 +179,7 @@ describe.skipIf(cephMissing() !== undefined)('a Ceph that is full', () => {
         scene.ceph.osds[0]?.resume();
         await setDelay(0);
       }
-      // What the OSD had been asked while it hung may be done by now.
-      await until(async () => {
-        const { code, text } = await scene.ask('/volume/slow/part', { method: 'DELETE' });
-        return code === 200 || text.includes('no such volume');
-      }, KNOWN_LIMIT_MS, 'the part is gone');
+      await removePart();
       expect(await imageNames(scene, 'slow')).toEqual(['long']);
     });
   });
