@@ -89,12 +89,12 @@ async function answer(deps: OsdTaskRouteDeps, task: Task, call: Call, message: s
   return { kind: 'json', code: 200, body: { message, ...facts } };
 }
 
-/** @throws AppError 'component' with the task's own reason when it failed, 'state' when a newer request ended it. */
+/** @throws AppError 'component' with the task's own reason, node and device when it failed, 'state' when a newer request ended it. */
 async function finished(deps: OsdTaskRouteDeps, task: Task, call: Call): Promise<void> {
   const wait = { mirror: deps.mirror, clock: deps.clock, what: `the end of task ${task.id}, which goes on`, kinds: ['task'] as const, signal: call.gone() };
   await waitForChange(wait, () => {
     const now = deps.mirror.get('task', task.id)?.doc;
-    if (now?.state === 'failed') throw new AppError('component', FAILURE[task.kind], { why: now.error ?? undefined, task: task.id });
+    if (now?.state === 'failed') throw new AppError('component', FAILURE[task.kind], { why: now.error ?? undefined, target: task.target, task: task.id });
     if (now?.state === 'cancelled') throw new AppError('state', 'a newer request has ended the task', { task: task.id });
     return now === undefined || now.state === 'done' ? true : undefined;
   });

@@ -40,8 +40,13 @@ export function osdOperations(context: OperationContext): OsdOperations {
  */
 export function findOsd(mirror: ClusterMirror, id: OsdId): Versioned<OsdStatus> {
   const osd = Array.from(mirror.all('osd-status').values()).find(({ doc }) => doc.id === id);
-  if (osd === undefined) throw new AppError('not-found', 'no OSD of a node has this number', { osd: id });
+  if (osd === undefined) throw notOurs(id);
   return osd;
+}
+
+/** What was made in another way is its maker's: nobody here knows how it is stopped. */
+function notOurs(id: OsdId): AppError {
+  return new AppError('not-found', 'no OSD of a node has this number; one that was made in another way is stopped on its host and then removed with `ceph osd purge`', { osd: id });
 }
 
 async function addOsd(context: OperationContext, { node, device, weight }: NewOsd, requestedBy: string): Promise<Task> {
@@ -59,9 +64,9 @@ async function addOsd(context: OperationContext, { node, device, weight }: NewOs
 
 async function removeOsd(context: OperationContext, id: OsdId, { force, requestedBy }: { force: boolean; requestedBy: string }): Promise<Task> {
   const { id: key, doc: status } = findOsd(context.mirror, id);
-  refuseDead(context.mirror, status.node);
+  refuseOrphan(context.mirror, status.node, id);
   const written = await updateResource(context, { kind: 'osd', id: key }, (spec) => {
-    if (spec.uuid !== status.uuid) throw new AppError('not-found', 'no OSD of a node has this number', { osd: id });
+    if (spec.uuid !== status.uuid) throw notOurs(id);
     if (status.phase === 'adding') throw new AppError('state', 'the OSD is being added', { osd: id });
     if (spec.removal !== null && (spec.removal.force || !force)) return spec;
     return { ...spec, generation: spec.generation + 1, removal: { force } };
@@ -71,6 +76,13 @@ async function removeOsd(context: OperationContext, id: OsdId, { force, requeste
 
 function refuseDead(mirror: ClusterMirror, node: NodeName): void {
   if (!isAlive(mirror, node)) throw new AppError('state', "the node's daemon is not alive", { node });
+}
+
+/** Silence is no proof that the OSD is gone, and what it has may be needed: who knows that its node never comes back says so to Ceph, which takes its key away. */
+function refuseOrphan(mirror: ClusterMirror, node: NodeName, osd: OsdId): void {
+  if (isAlive(mirror, node)) return;
+  const way = 'start it, or, when the node never comes back and Ceph shows the OSD as down, use `ceph osd purge`';
+  throw new AppError('state', `the daemon of the OSD's node is not alive: ${way}`, { node, osd });
 }
 
 async function started(context: OperationContext, spec: OsdSpec, requestedBy: string): Promise<Task> {

@@ -1,7 +1,10 @@
 import type { OsdUuid } from '../../common/schema/osd.ts';
 import type { DeviceFacts } from '../drivers/block-device.ts';
 
-/** BlueStore needs room for its own tables before it holds anything; Ceph's tools call everything below 5 GB too small, and it works from 1 GiB. */
+/**
+ * BlueStore has 290 MiB for itself before it holds anything (16.2): it cannot be made on 256 MiB, and 512 MiB are more than half full from the beginning. Ceph's tools call
+ * everything below 5 GB too small; 1 GiB works.
+ */
 export const DEVICE_MIN_BYTES = 1024 ** 3;
 
 /** Loop devices are for labs and tests: nobody has one by accident. */

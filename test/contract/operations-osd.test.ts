@@ -70,6 +70,16 @@ test('nothing is asked of a node that does not exist, or whose daemon is not ali
   expect(mirror.all('osd').size).toBe(0);
 });
 
+test('an OSD stays while the daemon of its node is not alive, and the refusal says what an operator can do', async () => {
+  await osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY);
+  await reported('running');
+  await store.remove(pathOf('presence', 'hv1'), mirror.get('presence', 'hv1')?.version ?? 0);
+  await mirror.waitFor('presence', 'hv1', 'gone', { timeoutMs: 5_000 });
+  const error: unknown = await osds.remove(ID, { force: true, ...BY }).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: 'state', message: expect.stringContaining('ceph osd purge'), details: { node: 'hv1', osd: ID } });
+  expect(spec().removal).toBeNull();
+});
+
 test('what is being added, or is nobody’s, is not removed', async () => {
   expect(await refusal(osds.remove(ID, { force: true, ...BY }))).toBe('not-found');
   await osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY);

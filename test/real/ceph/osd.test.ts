@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { open, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../../../common/process.ts';
 import { osdUuid } from '../../../common/schema/osd.ts';
@@ -105,6 +106,18 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     expect(await scene.cluster.exec(['rbd', 'bench', '--io-type', 'read', '--io-total', '16M', '--io-size', '1M', 'vms/disk'])).toContain('elapsed');
   });
 
+  test('one that somebody has purged from Ceph by hand is removed from its node, and its device is empty', async () => {
+    expect((await post({})).code).toBe(200);
+    const id = scene.status?.id ?? expect.fail();
+    await scene.node.host.cluster.setIn(id, false, never);
+    await scene.node.host.service.stopOsd(id, never);
+    await scene.cluster.exec(['ceph', 'osd', 'down', String(id)]);
+    await scene.cluster.exec(['ceph', 'osd', 'purge', String(id), '--force', '--yes-i-really-mean-it']);
+    const answer = await remove(id, { yes_i_really_mean_it: 'yes' });
+    expect(answer.code, answer.text).toBe(200);
+    expect(await scene.marks()).toEqual(empty);
+  });
+
   test('one that pvc has added, with copies that have no other place, is removed by force', async () => {
     const added = await pvc({ PVC_API_URL: api.base, PVC_API_TOKEN: TOKEN }, 'storage', 'osd', 'add', 'hv1', scene.device, '--weight', '0.004');
     expect([added.code, added.stdout], added.stderr).toEqual([0, `${scene.device} of node hv1 is an OSD\n`]);
@@ -133,7 +146,8 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     });
 
     test('that is too small', async () => {
-      await refused(await scene.loops.make(64 * MIB), /too small/u);
+      const device = await scene.loops.make(64 * MIB);
+      await refused(device, new RegExp(`too small: ${64 * MIB} bytes of at least.*hv1:${path.basename(device)}`, 'u'));
     });
 
     test('that somebody uses', async () => {
