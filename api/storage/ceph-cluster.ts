@@ -23,6 +23,6 @@ export function cephCluster({ link, access, run, clock, log }: { link: CephLink;
     pools,
     volumes: new CephVolumes({ link, commands, images }),
     snapshots: new CephSnapshots({ link, commands, pools, images }),
-    images: new CephImages({ link, log }),
+    images: new CephImages({ link, commands, log }),
   };
 }

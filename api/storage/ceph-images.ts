@@ -4,8 +4,9 @@ import type { Rbd } from '../../common/rados/rbd.ts';
 import { toPieces, type RbdPiece } from '../../common/rados/rbd-stream.ts';
 import { snapshotText } from '../../common/schema/snapshot.ts';
 import { volumeText, type VolumeRef } from '../../common/schema/volume.ts';
-import { CHANGE_LIMIT_MS, READ_LIMIT_MS, type CephLink } from './ceph-commands.ts';
+import { CHANGE_LIMIT_MS, READ_LIMIT_MS, type CephCommands, type CephLink } from './ceph-commands.ts';
 import { refuseOpen, volumeError } from './ceph-volumes.ts';
+import { requireRoom } from './pool-room.ts';
 import type { Image, ImageRef, ImageStorage } from './storage-cluster.ts';
 
 const READ = { timeoutMs: READ_LIMIT_MS };
@@ -21,13 +22,15 @@ const ZEROS = Buffer.alloc(256 * 1024);
 /** The contents of volumes through librbd. */
 export class CephImages implements ImageStorage {
   readonly #link: CephLink;
+  readonly #commands: CephCommands;
   readonly #log: Logger;
   /** Volumes that are being written to. */
   readonly #writing = new Set<string>();
   #count = 0;
 
-  constructor({ link, log }: { link: CephLink; log: Logger }) {
+  constructor({ link, commands, log }: { link: CephLink; commands: CephCommands; log: Logger }) {
     this.#link = link;
+    this.#commands = commands;
     this.#log = log;
   }
 
@@ -82,6 +85,7 @@ export class CephImages implements ImageStorage {
     const volume = volumeText(ref);
     const { sizeBytes: volumeBytes } = await rbd.info(ref.volume, READ);
     if (volumeBytes < sizeBytes) throw new AppError('state', 'the volume is smaller than the image', { volume, volumeBytes, imageBytes: sizeBytes });
+    requireRoom(await this.#commands.osdDump(), ref.pool);
     await refuseOpen(rbd, ref);
     const progress = { isBegun: false };
     const pieces = async function* (): AsyncGenerator<RbdPiece, void, undefined> {

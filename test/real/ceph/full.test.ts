@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../../common/clock.ts';
-import { ask } from '../../contract/api-support.ts';
+import { ask, type AskOptions } from '../../contract/api-support.ts';
 import { aVmId } from '../../support/builders.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
 import { tellOnFailure } from '../../support/ceph-report.ts';
@@ -62,9 +62,9 @@ describe.skipIf(cephMissing() !== undefined)('a Ceph that is full', () => {
   }
 
   /** @returns the message of a request that is refused soon. */
-  async function refusal(method: string, path: string, query: Query = {}): Promise<string> {
+  async function refusal(method: string, path: string, query: Query = {}, given: Pick<AskOptions, 'raw'> = {}): Promise<string> {
     const beganMs = systemClock.monotonicMs();
-    const { code, text } = await ask(scene.api.base, path, { method, query });
+    const { code, text } = await ask(scene.api.base, path, { ...given, method, query });
     expect([method, path, code, text]).toEqual([method, path, 510, expect.any(String)]);
     expect(systemClock.monotonicMs() - beganMs).toBeLessThan(REFUSAL_LIMIT_MS);
     return text;
@@ -93,7 +93,9 @@ describe.skipIf(cephMissing() !== undefined)('a Ceph that is full', () => {
         ['POST', '/storage/ceph/volume/snapshot/vms/data/s/rollback', {}],
         ['POST', '/vm', { node: 'hv1', xml: disks, create_volumes: '1G' }],
       ];
+      const image = { raw: { type: 'application/octet-stream', body: 'x'.repeat(1_024) } };
       for (const [method, path, query] of requests) expect(await refusal(method, path, query)).toMatch(/Ceph is full.*osd\.0/u);
+      expect(await refusal('POST', '/storage/ceph/volume/vms/a/upload', { image_format: 'raw' }, image)).toMatch(/Ceph is full.*osd\.0/u);
       expect(await marks()).toEqual(before);
     });
 
