@@ -22,7 +22,8 @@ export async function callApi(state: LabState, method: string, path: string, val
   const query = method === 'GET' && form.size > 0 ? `?${form.toString()}` : '';
   const response = await fetch(`${apiUrl(state)}${path}${query}`, {
     method,
-    headers: { 'X-Api-Key': state.token },
+    // The API moves between hosts: a connection that was kept would end at one that has gone.
+    headers: { 'X-Api-Key': state.token, Connection: 'close' },
     ...(method === 'GET' ? {} : { body: form }),
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   }).catch((error: unknown) => {

@@ -116,10 +116,10 @@ describe('a VM on a real cluster of three nodes', () => {
 
   test('is stopped by force', async () => {
     await vm.post('/state', { state: 'start' }, vm.uuid);
-    await vm.is('start');
+    await eventually(async () => (await vm.runsOn(HOSTS)).length === 1, 60_000, () => 'the guest to run');
     await vm.post('/state', { state: 'stop' }, vm.uuid);
+    await eventually(async () => (await vm.runsOn(HOSTS)).length === 0, 5_000, () => 'the guest to be gone');
     await vm.is('stop');
-    expect(await vm.runsOn(HOSTS)).toEqual([]);
   });
 
   test('shows within a second that its guest has crashed, with a reason', async () => {

@@ -109,10 +109,13 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
   test('one that somebody has purged from Ceph by hand is removed from its node, and its device is empty', async () => {
     expect((await post({})).code).toBe(200);
     const id = scene.status?.id ?? expect.fail();
-    await scene.node.host.cluster.setIn(id, false, never);
-    await scene.node.host.service.stopOsd(id, never);
-    await scene.cluster.exec(['ceph', 'osd', 'down', String(id)]);
+    const { service } = scene.node.host;
+    // Its daemon would start it again.
+    scene.node.abandon();
+    await service.stopOsd(id, never);
+    for (const change of ['out', 'down']) await scene.cluster.exec(['ceph', 'osd', change, String(id)]);
     await scene.cluster.exec(['ceph', 'osd', 'purge', String(id), '--force', '--yes-i-really-mean-it']);
+    await scene.restart();
     const answer = await remove(id, { yes_i_really_mean_it: 'yes' });
     expect(answer.code, answer.text).toBe(200);
     expect(await scene.marks()).toEqual(empty);

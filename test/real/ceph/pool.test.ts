@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { drop, putVm } from '../../contract/api-support.ts';
 import { aVmId } from '../../support/builders.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
 import { tellOnFailure } from '../../support/ceph-report.ts';
 import { startScene, xmlWithDisks, type StorageScene } from './storage-support.ts';
+
+/** OSDs go on to report for seconds after a change, and the API's figures are some seconds old. */
+const FIGURES = { timeout: 60_000, interval: 500 };
 
 describe.skipIf(cephMissing() !== undefined)('pools', () => {
   let scene: StorageScene;
@@ -63,28 +66,30 @@ describe.skipIf(cephMissing() !== undefined)('pools', () => {
 
   test('the figures are those of Ceph', async () => {
     await scene.ceph.exec(['rbd', 'import', '-', 'vms/data'], 'x'.repeat(100_000));
-    const { body } = await scene.ask('/pool/vms');
-    const df = (await scene.json('ceph', 'df', 'detail')).pools.find(({ name }: { name: string }) => name === 'vms');
-    const rados = (await scene.json('rados', 'df')).pools.find(({ name }: { name: string }) => name === 'vms');
-    expect(body).toMatchObject({ name: 'vms', volume_count: 1, pgs: '8', tier: 'default', copies: 2, mincopies: 1 });
-    expect(body.stats).toEqual({
-      id: df.id,
-      free_bytes: expect.any(Number),
-      used_bytes: df.stats.bytes_used,
-      stored_bytes: df.stats.stored,
-      used_percent: expect.any(Number),
-      num_objects: rados.num_objects,
-      num_object_clones: rados.num_object_clones,
-      num_object_copies: rados.num_object_copies,
-      num_objects_missing_on_primary: rados.num_objects_missing_on_primary,
-      num_objects_unfound: rados.num_objects_unfound,
-      num_objects_degraded: rados.num_objects_degraded,
-      read_ops: rados.read_ops,
-      read_bytes: rados.read_bytes,
-      write_ops: rados.write_ops,
-      write_bytes: rados.write_bytes,
-    });
-    expect(body.stats.free_bytes / df.stats.max_avail).toBeCloseTo(1, 1);
+    await vi.waitFor(async () => {
+      const { body } = await scene.ask('/pool/vms');
+      const df = (await scene.json('ceph', 'df', 'detail')).pools.find(({ name }: { name: string }) => name === 'vms');
+      const rados = (await scene.json('rados', 'df')).pools.find(({ name }: { name: string }) => name === 'vms');
+      expect(body).toMatchObject({ name: 'vms', volume_count: 1, pgs: '8', tier: 'default', copies: 2, mincopies: 1 });
+      expect(body.stats).toEqual({
+        id: df.id,
+        free_bytes: expect.any(Number),
+        used_bytes: df.stats.bytes_used,
+        stored_bytes: df.stats.stored,
+        used_percent: expect.any(Number),
+        num_objects: rados.num_objects,
+        num_object_clones: rados.num_object_clones,
+        num_object_copies: rados.num_object_copies,
+        num_objects_missing_on_primary: rados.num_objects_missing_on_primary,
+        num_objects_unfound: rados.num_objects_unfound,
+        num_objects_degraded: rados.num_objects_degraded,
+        read_ops: rados.read_ops,
+        read_bytes: rados.read_bytes,
+        write_ops: rados.write_ops,
+        write_bytes: rados.write_bytes,
+      });
+      expect(body.stats.free_bytes / df.stats.max_avail).toBeCloseTo(1, 1);
+    }, FIGURES);
     expect((await scene.ask('/pool', { query: { limit: '^vms$' } })).body).toHaveLength(1);
   });
 
