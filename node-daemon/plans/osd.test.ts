@@ -79,6 +79,7 @@ describe('a removal', () => {
     ['purges what is ended', { cluster: out, service: 'stopped', drain: { ...DRAIN, safe: true, rounds: ROUNDS_AGREED } }, 'purge'],
     ['does not purge what is ended and not safe', { cluster: out, service: 'stopped', drain: DRAIN }, 'wait drain'],
     ['by force waits for nothing', { cluster: UP, removal: { force: true } }, 'stop'],
+    ['ends the process of one that the cluster has forgotten', {}, 'stop'],
     ['empties the device once the cluster has let it go', { service: 'stopped' }, 'wipe'],
     ['goes on without a device that cannot be written', { service: 'stopped', exhausted: new Map([['wipe', 'I/O error'] as const]) }, 'remove-folder'],
     ['removes the host that it has left empty, last of all', { service: 'stopped', device: EMPTY, folder: undefined, hostIsEmpty: true }, 'remove-host'],

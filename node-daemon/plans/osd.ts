@@ -137,12 +137,11 @@ function planCleanUp(view: OsdView): OsdNext {
 /** Unasked for `force`, only what the cluster can do without goes. */
 function planRemove(view: OsdView, { force }: { force: boolean }): OsdNext {
   const { cluster } = view;
-  if (cluster !== undefined) {
-    const drain = force ? undefined : planDrain(view, cluster);
-    if (drain !== undefined) return drain;
-    if (view.service === 'running') return { kind: 'do', step: 'stop', action: 'stop' };
-    return { kind: 'do', step: 'purge', action: 'purge' };
-  }
+  const drain = force || cluster === undefined ? undefined : planDrain(view, cluster);
+  if (drain !== undefined) return drain;
+  // Also of one that the cluster has forgotten: its process would write to the device after that was emptied.
+  if (view.service === 'running') return { kind: 'do', step: 'stop', action: 'stop' };
+  if (cluster !== undefined) return { kind: 'do', step: 'purge', action: 'purge' };
   return planEmpty(view, 'wipe') ?? { kind: 'end' };
 }
 
