@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { run, type Command } from '../../common/process.ts';
 import { Rados } from '../../common/rados/rados.ts';
+import { pauseProcess } from './pause-process.ts';
 import { until } from './until.ts';
 
 const PROGRAMS = ['/usr/bin/ceph-mon', '/usr/bin/ceph-mgr', '/usr/bin/ceph-osd', '/usr/bin/ceph', '/usr/bin/rbd', '/usr/bin/setpriv'];
@@ -142,7 +143,7 @@ class Daemon implements CephDaemon {
   }
 
   pause(): void {
-    process.kill(this.pid, 'SIGSTOP');
+    pauseProcess(this.pid);
   }
 
   resume(): void {

@@ -4,6 +4,7 @@ import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pauseProcess } from './pause-process.ts';
 import { until } from './until.ts';
 
 const JARS = ['/usr/share/java/zookeeper.jar', '/usr/share/java/slf4j-simple.jar'];
@@ -78,7 +79,7 @@ export class ZooKeeperServer {
 
   /** Stops the process without ending it, as a hung machine would. */
   pause(): void {
-    this.#process?.kill('SIGSTOP');
+    if (this.#process?.pid !== undefined) pauseProcess(this.#process.pid);
   }
 
   resume(): void {
