@@ -19,7 +19,7 @@ const FORMATS = [
  * @throws ClientError 'arguments' also for an image that says that it is not a raw one.
  */
 export async function withImage<T>({ stdin }: Terminal, { file, sizeBytes }: { file: string; sizeBytes: number | undefined }, work: (image: ImageSource) => Promise<T>): Promise<T> {
-  if (file === '-') return work({ sizeBytes: required(sizeBytes, 'standard input'), bytes: bytesOf(stdin) });
+  if (file === '-') return fromStandardInput(stdin, required(sizeBytes, 'standard input'), work);
   const handle = await opened(file, 'r', 'read');
   try {
     const stat = await handle.stat();
@@ -30,6 +30,15 @@ export async function withImage<T>({ stdin }: Terminal, { file, sizeBytes }: { f
     return await work({ sizeBytes: wholeBytes, bytes: bytesOf(handle.createReadStream({ highWaterMark: READ_BYTES, end: wholeBytes - 1, autoClose: false })) });
   } finally {
     await handle.close();
+  }
+}
+
+/** A transfer that ends early leaves standard input open, which would keep the command from its end, and whoever writes to it from his. */
+async function fromStandardInput<T>(stdin: Terminal['stdin'], sizeBytes: number, work: (image: ImageSource) => Promise<T>): Promise<T> {
+  try {
+    return await work({ sizeBytes, bytes: bytesOf(stdin) });
+  } finally {
+    stdin.destroy();
   }
 }
 

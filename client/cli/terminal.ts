@@ -4,7 +4,7 @@ export type Sink = NodeJS.WritableStream & { isTTY?: boolean; columns?: number; 
 
 /** What the command talks to: the terminal, or pipes, that it was started with. */
 export interface Terminal {
-  readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean };
+  readonly stdin: NodeJS.ReadableStream & { isTTY?: boolean; destroy(): unknown };
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly env: Readonly<Record<string, string | undefined>>;
