@@ -112,9 +112,12 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     const { service } = scene.node.host;
     // Its daemon would start it again.
     scene.node.abandon();
-    await service.stopOsd(id, never);
-    for (const change of ['out', 'down']) await scene.cluster.exec(['ceph', 'osd', change, String(id)]);
-    await scene.cluster.exec(['ceph', 'osd', 'purge', String(id), '--force', '--yes-i-really-mean-it']);
+    const purged = async (): Promise<boolean> => {
+      await service.stopOsd(id, never);
+      for (const change of ['out', 'down']) await scene.cluster.exec(['ceph', 'osd', change, String(id)]);
+      return scene.cluster.exec(['ceph', 'osd', 'purge', String(id), '--force', '--yes-i-really-mean-it']).then(() => true, () => false);
+    };
+    await until(purged, LIMIT_MS, 'the OSD is purged, which has to be down');
     await scene.restart();
     const answer = await remove(id, { yes_i_really_mean_it: 'yes' });
     expect(answer.code, answer.text).toBe(200);
