@@ -2,13 +2,19 @@ import { defineConfig } from 'vitest/config';
 
 const forks = { pool: 'forks', passWithNoTests: false } as const;
 
-/** A whole Debian with systemd under emulation: minutes for each start of a daemon, so `npm test` leaves it out (docs/systemd.md). */
-const MACHINE = 'test/real/systemd/machine.test.ts';
+/**
+ * Whole machines, which take a quarter of an hour each, so `npm test` leaves them out: a Debian with systemd under emulation (docs/systemd.md), and Debians on which
+ * nothing is installed.
+ */
+const MACHINES = ['test/real/systemd/machine.test.ts', 'test/e2e/fresh-machine.test.ts'];
 
 /** They measure how long a cluster is interrupted, so nothing runs beside them. */
 const TIMED = ['test/e2e/faults.test.ts', 'test/e2e/network.test.ts'];
 
-/** Most of their time is waiting, so two processors take two files at a time. Groups run one after another. */
+/** Some of their time is waiting, so two processors take three files at a time. */
+const THREE_LANES = { maxWorkers: 3 } as const;
+
+/** Clusters of processes. Groups run one after another. */
 const TWO_LANES = { maxWorkers: 2 } as const;
 
 /** These leave nothing behind in their process, and loading the modules anew for each file takes longer than the tests. */
@@ -22,31 +28,32 @@ export default defineConfig({
         test: {
           ...forks,
           ...ONE_PROCESS,
+          ...THREE_LANES,
           name: 'unit',
           include: ['{common,api,client,node-daemon,lab}/**/*.test.ts', 'test/architecture.test.ts'],
         },
       },
-      { test: { ...forks, ...ONE_PROCESS, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
-      { test: { ...forks, name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 60_000 } },
+      { test: { ...forks, ...ONE_PROCESS, ...THREE_LANES, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+      { test: { ...forks, ...THREE_LANES, name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
           ...forks,
           name: 'real',
           include: ['test/real/**/*.test.ts'],
-          exclude: [MACHINE],
+          exclude: MACHINES,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           ...TWO_LANES,
           sequence: { groupOrder: 1 },
         },
       },
-      { test: { ...forks, name: 'machine', include: [MACHINE], testTimeout: 240_000, hookTimeout: 240_000 } },
+      { test: { ...forks, name: 'machine', include: MACHINES, testTimeout: 240_000, hookTimeout: 240_000 } },
       {
         test: {
           ...forks,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: TIMED,
+          exclude: [...TIMED, ...MACHINES],
           testTimeout: 240_000,
           hookTimeout: 240_000,
           ...TWO_LANES,

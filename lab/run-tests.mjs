@@ -7,19 +7,17 @@ import { performance } from 'node:perf_hooks';
 import { say } from './test-times.mjs';
 
 /**
- * Builds, lints and runs every test, showing progress and how long each part took, and ends with a line `N passed, N failed`. A build or
- * lint that fails counts as one failed, and so does a test file that cannot be loaded, or an error outside of any test.
+ * Builds, then checks types, lints and runs every test, showing progress and how long each part took, and ends with a line `N passed, N failed`.
+ * A build, type check or lint that fails counts as one failed, and so does a test file that cannot be loaded, or an error outside of any test.
  * @param {string} root the repository
  * @param {readonly string[]} args given on to vitest, for a part of the tests
  * @returns {Promise<number>} the exit code: 0 when something passed and nothing failed
  */
 export async function runTests(root, args) {
-  // Each takes one processor.
-  const compiled = inTurn(root, ['build', 'types']);
-  const linted = inTurn(root, ['lint']);
-  const checks = (await compiled) + (await linted);
-  const tests = await runVitest(root, args);
-  const failed = checks + tests.failed;
+  const built = await inTurn(root, ['build']);
+  // Beside the first tests, which wait for no time.
+  const [checked, tests] = await Promise.all([inTurn(root, ['types', 'lint']), runVitest(root, args)]);
+  const failed = built + checked + tests.failed;
   console.log(`${tests.passed} passed, ${failed} failed`);
   return failed === 0 && tests.passed > 0 ? 0 : 1;
 }

@@ -54,15 +54,21 @@ export function bundledPvc(env: Record<string, string>): PvcCommand {
     run: (args, { env: more = {}, input = '', limitMs = LIMIT_MS } = {}) => resultOf(spawn(join(folder, 'bin/pvc'), args, { env: { ...base, ...more }, timeout: limitMs }), input),
     bash: (script, more = {}) => resultOf(spawn('bash', ['-c', script], { cwd: folder, env: { ...base, ...more }, timeout: LIMIT_MS }), ''),
     open: (command, more = {}, limitMs = LIMIT_MS) => {
-      const child = spawn('script', ['-qefc', `stty rows 40 cols 120; exec ${command}`, '/dev/null'], { env: { ...base, ...more }, timeout: limitMs });
+      const { child, screen } = openScreen(command, { ...base, ...more }, limitMs);
       children.add(child);
-      return screenOf(child);
+      return screen;
     },
     stop: () => {
       for (const child of children) child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A command of the shell on a pseudo-terminal. */
+export function openScreen(command: string, env: NodeJS.ProcessEnv, limitMs: number): { child: ChildProcess; screen: Screen } {
+  const child = spawn('script', ['-qefc', `stty rows 40 cols 120; exec ${command}`, '/dev/null'], { env, timeout: limitMs });
+  return { child, screen: screenOf(child) };
 }
 
 async function resultOf(child: ChildProcessWithoutNullStreams, input: string): Promise<Result> {
