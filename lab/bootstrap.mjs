@@ -53,6 +53,7 @@ const RUN_PACKAGES = [
   ['iperf3', '/usr/bin/iperf3'],
   ['systemd', '/usr/bin/systemd-analyze'],
   ['xz-utils', '/usr/bin/xz'],
+  ['zstd', '/usr/bin/zstd'],
   ['man-db', '/usr/bin/man'],
   ['zsh', '/usr/bin/zsh'],
   ['fish', '/usr/bin/fish'],

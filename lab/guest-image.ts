@@ -93,6 +93,8 @@ const SETUP_SECTS = 0x1f1;
 const PAYLOAD_OFFSET = 0x248;
 const PAYLOAD_LENGTH = 0x24c;
 const SECTOR_BYTES = 512;
+/** Other payloads than gzip's have the unpacked length at their end (scripts/Makefile.lib of the kernel, size_append), which neither xz nor zstd takes. */
+const UNPACKED_LENGTH_BYTES = 4;
 
 /** Writes the ELF kernel that is inside a bzImage; QEMU starts it directly (PVH). */
 async function unpackKernel(bzImage: string, target: string): Promise<void> {
@@ -104,7 +106,7 @@ async function unpackKernel(bzImage: string, target: string): Promise<void> {
     return;
   }
   const packed = `${target}.packed`;
-  await writeFile(packed, payload);
+  await writeFile(packed, payload.subarray(0, -UNPACKED_LENGTH_BYTES));
   await decompress(packed, payload.readUInt32BE(0), target);
   await rm(packed);
 }
@@ -112,8 +114,7 @@ async function unpackKernel(bzImage: string, target: string): Promise<void> {
 const ZSTD_MAGIC = 0x28b52ffd;
 
 async function decompress(file: string, magic: number, target: string): Promise<void> {
-  // The payload ends with its length, which xz would take for a broken second stream.
-  const tool = magic === ZSTD_MAGIC ? ['zstd', '-dcq'] : ['xz', '-dc', '--single-stream'];
+  const tool = magic === ZSTD_MAGIC ? ['zstd', '-dcq'] : ['xz', '-dc'];
   await run(['sh', '-c', 'out=$1; shift; exec "$@" >"$out"', 'sh', target, ...tool, file], { timeoutMs: STEP_TIMEOUT_MS });
 }
 

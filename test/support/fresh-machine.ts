@@ -12,6 +12,8 @@ const MMDEBSTRAP = '/usr/bin/mmdebstrap';
 /** Where the checkout is there. */
 const CHECKOUT = '/root/pvc';
 const SIZE = '12g';
+/** It installs through this machine's network, so it trusts whom this machine trusts. */
+const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
 const MADE = 'the machine is there';
 
 /** Debian releases: 12 has too old a Node of its own. */
@@ -25,6 +27,7 @@ set -eu
 mount -t tmpfs -o mode=755,size=${SIZE} tmpfs /mnt
 mmdebstrap --quiet --mode=root --variant=minbase "$@" /mnt
 cp /etc/resolv.conf /mnt/etc/resolv.conf
+cp ${AUTHORITIES} /mnt${AUTHORITIES}
 mount -t proc proc /mnt/proc
 mount --rbind /sys /mnt/sys
 mount --rbind /dev /mnt/dev
@@ -52,7 +55,7 @@ export class FreshMachine {
 
   private constructor(holder: ChildProcess, pid: number) {
     this.#holder = holder;
-    const env = ['env', '-i', 'HOME=/root', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'TERM=xterm', 'LANG=C.UTF-8'];
+    const env = ['env', '-i', 'HOME=/root', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'TERM=xterm', 'LANG=C.UTF-8', `NODE_EXTRA_CA_CERTS=${AUTHORITIES}`];
     this.#entered = ['nsenter', '--target', String(pid), '--mount', '--pid', '--root', `--wd=/proc/${pid}/root${CHECKOUT}`, '--', ...env];
   }
 
