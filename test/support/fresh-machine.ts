@@ -35,8 +35,13 @@ mount -t tmpfs -o mode=755 tmpfs /mnt/run
 mkdir /mnt${CHECKOUT}
 git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from=- --ignore-failed-read | tar --extract --directory=/mnt${CHECKOUT}
 if [ -n "$node" ]; then tar --create --directory="$node" bin/node bin/npm bin/npx include/node lib/node_modules/npm | tar --extract --directory=/mnt/usr/local; fi
+cd /mnt
+mkdir before
+pivot_root . before
+umount --lazy before
+rmdir before
 echo '${MADE}'
-exec chroot /mnt bash -c 'while :; do sleep infinity & wait; done'
+exec bash -c 'while :; do sleep infinity & wait; done'
 `;
 
 /** Why there can be none here; undefined when there can. */
@@ -56,7 +61,7 @@ export class FreshMachine {
   private constructor(holder: ChildProcess, pid: number) {
     this.#holder = holder;
     const env = ['env', '-i', 'HOME=/root', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'TERM=xterm', 'LANG=C.UTF-8', `NODE_EXTRA_CA_CERTS=${AUTHORITIES}`];
-    this.#entered = ['nsenter', '--target', String(pid), '--mount', '--pid', '--root', `--wd=/proc/${pid}/root${CHECKOUT}`, '--', ...env];
+    this.#entered = ['nsenter', '--target', String(pid), '--mount', '--pid', '--ipc', `--wdns=${CHECKOUT}`, '--', ...env];
   }
 
   static async make(suite: Suite): Promise<FreshMachine> {
