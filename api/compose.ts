@@ -15,7 +15,7 @@ import { osdOperations } from '../common/operations/osd.ts';
 import { vmOperations } from '../common/operations/vm.ts';
 import { NetworkPartSweep } from '../common/operations/network-part-sweep.ts';
 import { VmNameSweep } from '../common/operations/vm-name-sweep.ts';
-import { run } from '../common/process.ts';
+import { converse } from '../common/process.ts';
 import { API_MIRRORED, RESOURCES } from '../common/schema/resources.ts';
 import type { Store } from '../common/store/store.ts';
 import { checkRoutes, createApp } from './app.ts';
@@ -85,7 +85,7 @@ export function composeApi(deps: ApiDeps): Api {
   const context = { store, mirror, occupancy, clock, placement: placementOf(config) };
   const names = new VmNameSweep({ context, log, intervalMs: SWEEP_MS });
   const networkParts = new NetworkPartSweep({ context, log, intervalMs: SWEEP_MS });
-  const nft = new NftCheck({ run, privileged: process.getuid?.() === 0 });
+  const nft = new NftCheck({ converse, clock, privileged: process.getuid?.() === 0 });
   const storage = composeStorage({ config, clock, log });
   const routes = routesOf(deps, { mirror, context, cache, streams, auth, nft, storage });
   const app = createApp({ config: config.pvc.api, mirror, clock, log, sessions, auth, routes });
@@ -122,6 +122,7 @@ export function composeApi(deps: ApiDeps): Api {
       if (ending !== undefined) await closeServer(ending, { streams, clock });
       cache.stop();
       ring.stop();
+      nft.close();
       await networkParts.stop();
       await names.stop();
       await audit.stop();

@@ -2,10 +2,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Clock } from '../common/clock.ts';
 import { aclRuleFault, aclTextFault } from '../common/domain/network-acl.ts';
 import { AppError, isAppError } from '../common/errors.ts';
 import { Gathered } from '../common/gathered.ts';
-import type { Command, Run } from '../common/process.ts';
+import { NftSession } from '../common/nft-session.ts';
+import type { Converse } from '../common/process.ts';
 
 /** Tells whether a text can be an access rule. */
 export interface AclCheck {
@@ -13,8 +15,8 @@ export interface AclCheck {
   check(rule: string): Promise<void>;
 }
 
-/** A check takes some 10 ms; a machine under load a hundred times that. */
-const CHECK_LIMIT_MS = 5_000;
+/** A check takes some 5 ms, with a start of nft 15; a machine under load a hundred times that. */
+const LIMIT = { timeoutMs: 5_000 };
 /** Rules of one run of nft: their echo stays below 1 MiB. */
 const RULES_MAX = 64;
 
@@ -29,19 +31,23 @@ type Verdict = AppError | undefined;
 
 /**
  * Has nft itself read a rule and load it into the kernel: by itself, into a chain that is reached from a forward hook as those of networks
- * are, in a network namespace that ends with the command. nft's echo then says what became of it: exactly one rule in exactly that chain.
+ * are, in a network namespace that nothing else is in. nft's echo then says what became of it: exactly one rule in exactly that chain.
  * (Only a rule that is really loaded is echoed; `--check` prints nothing.)
  * Rules that come while nft runs are then loaded together, each into a chain of its own; when anything is wrong with the whole, they are taken apart.
  * Works without privileges, in a user namespace of its own then.
  */
 export class NftCheck implements AclCheck {
-  readonly #run: Run;
-  readonly #namespace: readonly string[];
+  readonly #session: NftSession;
   readonly #checks = new Gathered<string, Verdict>((rules) => this.#verdicts(rules));
 
-  constructor(deps: { run: Run; privileged: boolean }) {
-    this.#run = deps.run;
-    this.#namespace = deps.privileged ? ['--net'] : ['--user', '--map-root-user', '--net'];
+  constructor({ converse, clock, privileged }: { converse: Converse; clock: Clock; privileged: boolean }) {
+    const namespace = privileged ? ['--net'] : ['--user', '--map-root-user', '--net'];
+    this.#session = new NftSession({ converse, clock, command: ['unshare', ...namespace, '--', 'nft', '--json', '--echo', '--numeric'] });
+  }
+
+  /** Ends nft. */
+  close(): void {
+    this.#session.close();
   }
 
   async check(rule: string): Promise<void> {
@@ -70,16 +76,16 @@ export class NftCheck implements AclCheck {
     }
   }
 
-  /** nft cannot read a script from the sockets that Node gives to children as standard input. */
+  /** A script is a file, so that nft tells the place of a fault in it. */
   async #echo(rules: readonly string[]): Promise<string> {
     const folder = await privateFolder();
     const file = join(folder, 'rule.nft');
-    const command: Command = ['unshare', ...this.#namespace, '--', 'nft', '--json', '--echo', '--numeric', '--file', file];
     try {
       await writeFile(file, scriptOf(rules), { mode: 0o600, flag: 'wx' });
-      return (await this.#run(command, { timeoutMs: CHECK_LIMIT_MS })).stdout;
-    } catch (error) {
-      throw ofNft(error, file) ?? error;
+      await this.#session.ask('flush ruleset', LIMIT);
+      const { stdout, stderr } = await this.#session.ask(`include "${file}"`, LIMIT);
+      if (stderr.includes('Error:')) throw ofNft(stderr, file);
+      return stdout;
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -114,13 +120,11 @@ function refused(why: string, where: Record<string, unknown> = {}): AppError {
   return new AppError('invalid', 'the rule is not one that a network can have', { rule: why, ...where });
 }
 
-/** nft's words about the one rule of a script, with the place in it; undefined when it failed for another reason. */
-function ofNft(error: unknown, file: string): AppError | undefined {
-  if (!isAppError(error, 'component')) return undefined;
-  const { stderr } = error.details;
-  const lines = typeof stderr === 'string' ? stderr.split('\n') : [];
+/** nft's words about the one rule of a script, with the place in it. */
+function ofNft(stderr: string, file: string): AppError {
+  const lines = stderr.split('\n');
   const [, line, from, to, message] = lines.map((one) => /:(\d+):(\d+)-(\d+): Error: (.*)$/u.exec(one)).find((match) => match !== null) ?? [];
-  if (message === undefined) return new AppError('component', 'the rule could not be checked on this host', { why: lines[0]?.replaceAll(file, 'rule') }, { cause: error });
+  if (message === undefined) return new AppError('component', 'the rule could not be checked on this host', { why: lines[0]?.replaceAll(file, 'rule') });
   if (Number(line) !== RULE_LINE) return refused(message);
   const place = (column: string | undefined): number => Math.max(1, Number(column) - rulePrefix(0).length);
   return refused(message, { characters: `${place(from)}-${place(to)}` });

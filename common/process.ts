@@ -88,3 +88,44 @@ export const follow: Follow = async (command, { signal, onLine }) => {
     if (failure.code !== 'cancelled') throw failure;
   }
 };
+
+/** A command that is told what to do while it runs, as a shell is. */
+export interface Conversation {
+  say(text: string): void;
+  /** Ends the command. */
+  end(): void;
+  /** Resolves when it was ended. @throws AppError 'component' when it could not be run or ended by itself. */
+  readonly ended: Promise<void>;
+}
+
+export interface ConverseOptions {
+  /** Told what the command says, in pieces as they come. */
+  onText: (text: string, from: 'stdout' | 'stderr') => void;
+  /** Added to the environment; LC_ALL is always C. */
+  env?: Record<string, string>;
+}
+
+/** Begins a conversation with a command. Passed into drivers as `Run` is. */
+export type Converse = (command: Command, options: ConverseOptions) => Conversation;
+
+export const converse: Converse = (command, { onText, env = {} }) => {
+  const [program, ...args] = command;
+  const ending = new AbortController();
+  const running = execa(program, args, { env: { LC_ALL: 'C', ...env }, stdin: 'pipe', buffer: false, cancelSignal: ending.signal });
+  running.stdout.setEncoding('utf8').on('data', (text: string) => onText(text, 'stdout'));
+  running.stderr.setEncoding('utf8').on('data', (text: string) => onText(text, 'stderr'));
+  // Whoever says something to a command that has ended learns it from `ended`.
+  running.stdin.on('error', () => undefined);
+  return { say: (text) => void running.stdin.write(text), end: () => ending.abort(), ended: endOf(command, running) };
+};
+
+async function endOf(command: Command, running: PromiseLike<unknown>): Promise<void> {
+  try {
+    await running;
+  } catch (error) {
+    const failure = toRunError(command, { timeoutMs: 0 }, error);
+    if (failure.code === 'cancelled') return;
+    throw failure;
+  }
+  throw new AppError('component', 'command ended by itself', { command });
+}

@@ -4,7 +4,7 @@ import { describeError } from '../common/errors.ts';
 import { randomToken } from '../common/ids.ts';
 import type { Logger } from '../common/log.ts';
 import type { LogTail } from '../common/log-tail.ts';
-import { follow, run } from '../common/process.ts';
+import { converse, follow, run } from '../common/process.ts';
 import { ZooKeeperStore } from '../common/store/zookeeper-store.ts';
 import { composeNode, type NodeDaemon, type NodeParts } from './compose.ts';
 import { composeDiskHost, type DiskParts } from './compose-disks.ts';
@@ -43,7 +43,7 @@ export function composeHost(config: NodeConfig, { log, logTail }: { log: Logger;
     logTail,
     addresses,
     links: new IpLinkDriver({ run, follow, clock, log }),
-    firewall: new NftFirewall({ run, follow, clock, log, directory: config.run_directory }),
+    firewall: new NftFirewall({ run, follow, converse, clock, log, directory: config.run_directory }),
     servers: composeServerParts(config, { clock, log }),
     ...(config.enable_storage ? composeStorageParts(config, { clock, log }) : {}),
     hypervisor: new LibvirtHypervisor({ clock, log, peers, privateKeyFile: config.ssh.private_key_file, libvirtSocket: config.libvirt.socket }),

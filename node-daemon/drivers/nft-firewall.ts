@@ -4,15 +4,13 @@ import { join } from 'node:path';
 import { delay, type Clock } from '../../common/clock.ts';
 import { describeError, isAppError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
-import type { Follow, Run } from '../../common/process.ts';
+import { NftSession } from '../../common/nft-session.ts';
+import type { Converse, Follow, Run } from '../../common/process.ts';
 import type { Firewall, FirewallFamily, FirewallFault, ObservedFirewall } from './firewall.ts';
 import { parseFault, parseTables } from './nft-json.ts';
 
 /** A thousand rules take 40 ms; many networks at once, on a busy host, take longer. */
 const NFT_TIMEOUT_MS = 30_000;
-
-/** Exit code of nft when it does not take a document (nft(8)). */
-const REFUSED_EXIT_CODE = 1;
 
 /** A monitor that ended is started again after this, in milliseconds. */
 const MONITOR_RETRY_MS = 1_000;
@@ -22,6 +20,7 @@ const FAMILIES: readonly FirewallFamily[] = ['inet', 'bridge'];
 export interface NftFirewallDeps {
   run: Run;
   follow: Follow;
+  converse: Converse;
   clock: Clock;
   log: Logger;
   /** A folder of root's, on tmpfs: documents are given to nft as files, because it cannot read the socket that Node gives as standard input. */
@@ -31,6 +30,7 @@ export interface NftFirewallDeps {
 /** The firewall by `nft`. */
 export class NftFirewall implements Firewall {
   readonly #deps: NftFirewallDeps;
+  readonly #session: NftSession;
   readonly #listeners = new Set<() => void>();
   #monitoring: AbortController | undefined;
   /** Given to nft so far; each is a file of its own. */
@@ -42,6 +42,14 @@ export class NftFirewall implements Firewall {
 
   constructor(deps: NftFirewallDeps) {
     this.#deps = deps;
+    this.#session = new NftSession({ ...deps, command: ['nft'] });
+  }
+
+  /** Ends what it has started; whoever uses it again starts it again. */
+  close(): void {
+    this.#session.close();
+    this.#monitoring?.abort();
+    this.#monitoring = undefined;
   }
 
   async list(signal?: AbortSignal): Promise<ObservedFirewall> {
@@ -55,13 +63,13 @@ export class NftFirewall implements Firewall {
     this.#ownUntold += 1;
     try {
       await writeFile(file, document, { mode: 0o600 });
-      await this.#deps.run(['nft', '-f', file], { timeoutMs: NFT_TIMEOUT_MS, signal });
-      return undefined;
-    } catch (error) {
-      this.#ownUntold = Math.max(0, this.#ownUntold - 1);
-      const stderr = isAppError(error, 'component') && error.details['exitCode'] === REFUSED_EXIT_CODE ? String(error.details['stderr']) : undefined;
-      if (stderr === undefined) throw error;
+      const { stderr } = await this.#session.ask(`include "${file}"`, { timeoutMs: NFT_TIMEOUT_MS, signal });
+      if (!stderr.includes('Error:')) return undefined;
+      this.#takeBack();
       return parseFault(stderr);
+    } catch (error) {
+      this.#takeBack();
+      throw error;
     } finally {
       await rm(file, { force: true });
     }
@@ -75,10 +83,13 @@ export class NftFirewall implements Firewall {
     }
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size > 0) return;
-      this.#monitoring?.abort();
-      this.#monitoring = undefined;
+      if (this.#listeners.size === 0) this.close();
     };
+  }
+
+  /** What was not carried out is not told of. */
+  #takeBack(): void {
+    this.#ownUntold = Math.max(0, this.#ownUntold - 1);
   }
 
   /** Undefined when there is no such table. */

@@ -67,8 +67,8 @@ async function plug(namespace: NetworkNamespace, { name, vni, mac }: (typeof GUE
   await commands(`ip -n ${name} address add 10.0.${vni}.2/24 dev eth0`, `ip -n ${name} link set eth0 up`, `ip -n ${name} route add default via 10.0.${vni}.1`);
 }
 
-async function compare({ run, follow }: NetworkNamespace, directory: string): Promise<Figure[]> {
-  const firewall = new NftFirewall({ run, follow, clock: systemClock, log: silentLogger, directory });
+async function compare({ run, follow, converse }: NetworkNamespace, directory: string): Promise<Figure[]> {
+  const firewall = new NftFirewall({ run, follow, converse, clock: systemClock, log: silentLogger, directory });
   const apply = async (lines: readonly string[]): Promise<void> => {
     const fault = await firewall.apply(`${lines.join('\n')}\n`);
     if (fault !== undefined) throw new Error(fault.message);

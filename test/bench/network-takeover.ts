@@ -1,7 +1,7 @@
 import { systemClock } from '../../common/clock.ts';
 import { silentLogger } from '../../common/log.ts';
 import { createMirror } from '../../common/mirror/mirror.ts';
-import { follow, run } from '../../common/process.ts';
+import { converse, follow, run } from '../../common/process.ts';
 import { MIRRORED, pathOf, RESOURCES } from '../../common/schema/resources.ts';
 import { MemoryStore } from '../../common/store/memory-store.ts';
 import { MemoryZooKeeper } from '../../common/store/memory-zookeeper.ts';
@@ -56,7 +56,7 @@ async function takeOver(lan: PrivateLan, endings: (() => Promise<unknown>)[]): P
   const mirror = createMirror({ store, clock, log, table: RESOURCES, kinds: MIRRORED });
   await mirror.start(never);
   endings.push(() => mirror.stop());
-  const inside = { run: lan.host.run, follow: (...[command, options]: Parameters<typeof follow>) => follow(wrap(command), options), clock, log };
+  const inside = { run: lan.host.run, follow: (...[command, options]: Parameters<typeof follow>) => follow(wrap(command), options), converse: (...[command, options]: Parameters<typeof converse>) => converse(wrap(command), options), clock, log };
   const servers = { dhcp: new DnsmasqServers({ runDirectory: lan.folder, run, clock, log, wrap }), dns: new UnboundServer({ runDirectory: lan.folder, run, clock, log, wrap }), bridges: new IpBridges({ run: lan.host.run }) };
   const all = () => Array.from(mirror.all('network').values(), ({ doc }) => doc);
   const addresses = new PrimaryAddresses({ addresses: new IpAddressDriver(inside), floating: floatingAddresses(NETWORKING), networks: all, isLeaseMine: () => true, log });

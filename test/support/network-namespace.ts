@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
-import { follow, run, type Command, type Follow, type Run } from '../../common/process.ts';
+import { converse, follow, run, type Command, type Converse, type Follow, type Run } from '../../common/process.ts';
 
 const LIMIT_MS = 20_000;
 
@@ -9,6 +9,7 @@ const LIMIT_MS = 20_000;
 export interface NetworkNamespace {
   readonly run: Run;
   readonly follow: Follow;
+  readonly converse: Converse;
   /** Runs the words of each line as a command inside. */
   commands(...lines: readonly string[]): Promise<void>;
   stop(): Promise<void>;
@@ -26,6 +27,7 @@ export async function startNetworkNamespace(): Promise<NetworkNamespace> {
   return {
     run: runInside,
     follow: (command, options) => follow(inside(command), options),
+    converse: (command, options) => converse(inside(command), options),
     async commands(...lines) {
       for (const line of lines) {
         const [program = '', ...args] = line.split(' ');

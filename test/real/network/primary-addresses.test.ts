@@ -52,11 +52,11 @@ describe.skipIf(missing !== undefined)('the addresses of a primary', { timeout: 
     await mirror.start(never);
     const networking = { cluster: { device: 'eth0', floating_address: FLOATING } };
     const config = nodeConfig.parse({ node: 'hv1', address: '10.77.0.1', coordinators: ['hv1'], zookeeper: { hosts: ['127.0.0.1:2181'] }, networking });
-    const { run, follow } = namespace;
+    const { run, follow, converse } = namespace;
     const all = (): ReturnType<typeof aManagedNetwork>[] => [aManagedNetwork({ vni: 7 })];
     addresses = new PrimaryAddresses({ addresses: new IpAddressDriver({ run, log }), floating: floatingAddresses(networking), networks: all, isLeaseMine: () => true, log });
     const links = new IpLinkDriver({ run, follow, clock, log });
-    const firewall = new NftFirewall({ run, follow, clock, log, directory: folder });
+    const firewall = new NftFirewall({ run, follow, converse, clock, log, directory: folder });
     networks = composeNetworks(config, { parts: { links, firewall, store, clock, log, jitter: () => 0.5 }, mirror, addresses });
     await networks.start(never);
     endings.push(() => networks.stop(), () => mirror.stop(), () => store.stop());

@@ -5,12 +5,16 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NftCheck } from '../../../api/nft-check.ts';
+import { systemClock } from '../../../common/clock.ts';
 import { isAppError } from '../../../common/errors.ts';
-import { run, type Command } from '../../../common/process.ts';
+import { converse } from '../../../common/process.ts';
 import { until } from '../../support/until.ts';
 
-const check = new NftCheck({ run, privileged: true });
+const parts = { converse, clock: systemClock, privileged: true };
+const check = new NftCheck(parts);
 const NOBODY = 65_534;
+
+afterAll(() => check.close());
 
 /** What the check says: 'permitted', or why not. */
 async function verdict(rule: string, by: NftCheck = check): Promise<string> {
@@ -213,10 +217,24 @@ describe('rules that are checked together', () => {
   });
 
   test('cost as much as a few', async () => {
-    let runs = 0;
-    const counting = new NftCheck({ privileged: true, run: (...given) => ((runs += 1), run(...given)) });
+    const said: string[] = [];
+    const counting = new NftCheck({
+      ...parts,
+      converse: (command, options) => {
+        const conversation = converse(command, options);
+        return { ...conversation, say: (text) => (said.push(text), conversation.say(text)) };
+      },
+    });
     await Promise.all(Array.from({ length: 40 }, (_, index) => counting.check(`tcp dport ${index + 1} accept`)));
-    expect(runs).toBe(1);
+    expect(said.filter((text) => text.startsWith('include'))).toHaveLength(1);
+    counting.close();
+  });
+
+  test('leave nothing to those that come later', async () => {
+    expect(await verdict('tcp dport 22 accept')).toBe('permitted');
+    // Had the last one's chain a second rule, the echo would not be of one rule.
+    for (const rule of ['jump checked-1', 'tcp dport 22 acept', 'tcp dport 22 accept']) await verdict(rule);
+    expect(await verdict('tcp dport 22 accept')).toBe('permitted');
   });
 });
 
@@ -231,33 +249,38 @@ describe('without privileges', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test('a rule is checked in a user namespace', async () => {
-    const unprivileged = new NftCheck({
-      privileged: false,
-      run: async (command, options) => {
-        const file = command.at(-1) ?? '';
+    const copied = (text: string): string =>
+      text.replace(/^include "(.*)"$/mu, (_, file: string) => {
         const copy = join(folder, 'rule.nft');
         execFileSync('install', ['-m', '0600', '-o', String(NOBODY), file, copy]);
-        chmodSync(folder, 0o755);
-        const asNobody: Command = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', ...command.slice(0, -1), copy];
-        return run(asNobody, options);
+        return `include "${copy}"`;
+      });
+    const unprivileged = new NftCheck({
+      ...parts,
+      privileged: false,
+      converse: (command, options) => {
+        const conversation = converse(['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', ...command], options);
+        return { ...conversation, say: (text) => conversation.say(copied(text)) };
       },
     });
     expect(await verdict('tcp dport 22 accept', unprivileged)).toBe('permitted');
     expect(await verdict('tcp dport 22 acept', unprivileged)).toMatch(/^syntax error/u);
+    unprivileged.close();
   });
 
   test('where there are no namespaces the failure says so, and is not the rule\'s', async () => {
-    const failing = new NftCheck({ privileged: false, run: () => run(['unshare', '--no-such-option'], { timeoutMs: 5_000 }) });
+    const failing = new NftCheck({ ...parts, converse: (_, options) => converse(['unshare', '--no-such-option'], options) });
     await expect(failing.check('accept')).rejects.toMatchObject({ code: 'component' });
   });
 });
 
 test('a check leaves no file, and 40 at once all end', async () => {
-  const own = new NftCheck({ run, privileged: true });
+  const own = new NftCheck(parts);
   const before = readdirSync(tmpdir()).filter((name) => name.startsWith('pvc-acl-'));
   const said = await Promise.all(Array.from({ length: 40 }, (_, index) => verdict(index % 2 === 0 ? `tcp dport ${index + 1} accept` : 'nonsense', own)));
   expect(said.filter((one) => one === 'permitted')).toHaveLength(20);
   const after = readdirSync(tmpdir()).filter((name) => name.startsWith('pvc-acl-') && !before.includes(name));
   expect(after.length).toBeLessThan(20);
   await until(() => after.every((name) => !existsSync(join(tmpdir(), name))), 10_000, "the end of others' checks");
+  own.close();
 });

@@ -21,8 +21,9 @@ const missing = process.getuid?.() !== 0 ? 'needs root' : ['/usr/bin/unshare', '
 async function startFirewall(): Promise<{ firewall: NftFirewall; namespace: NetworkNamespace; directory: string; stop: () => Promise<void> }> {
   const namespace = await startNetworkNamespace();
   const directory = await mkdtemp(join(tmpdir(), 'pvc-firewall-'));
-  const firewall = new NftFirewall({ run: namespace.run, follow: namespace.follow, clock: systemClock, log: silentLogger, directory });
+  const firewall = new NftFirewall({ ...namespace, clock: systemClock, log: silentLogger, directory });
   const stop = async (): Promise<void> => {
+    firewall.close();
     await namespace.stop();
     await rm(directory, { recursive: true });
   };
