@@ -121,6 +121,7 @@ class Networks implements NodeNetworks {
     await Promise.all(this.controllers.map((controller) => controller.stop()));
     await this.#servers?.stop();
     await this.#deps.parts.links.stop();
+    this.#deps.parts.firewall.stop();
     await this.#status.stop();
   }
 
@@ -129,6 +130,7 @@ class Networks implements NodeNetworks {
     for (const controller of this.controllers) void controller.stop();
     void this.#servers?.stop();
     void this.#deps.parts.links.stop();
+    this.#deps.parts.firewall.stop();
     void this.#status.stop();
   }
 

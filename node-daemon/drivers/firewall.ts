@@ -31,6 +31,8 @@ export interface Firewall {
   apply(document: string, signal?: AbortSignal): Promise<FirewallFault | undefined>;
   /** Tells when somebody else may have changed something. */
   listen(listener: () => void): () => void;
+  /** Ends what it has started, when nobody lists and applies any more. */
+  stop(): void;
 }
 
 /** What nft says of a document: `line` counts from 1; undefined when it does not name a place. */

@@ -45,13 +45,6 @@ export class NftFirewall implements Firewall {
     this.#session = new NftSession({ ...deps, command: ['nft'] });
   }
 
-  /** Ends what it has started; whoever uses it again starts it again. */
-  close(): void {
-    this.#session.close();
-    this.#monitoring?.abort();
-    this.#monitoring = undefined;
-  }
-
   async list(signal?: AbortSignal): Promise<ObservedFirewall> {
     const texts = await Promise.all(FAMILIES.map((family) => this.#listTable(family, signal)));
     return parseTables(texts.filter((text) => text !== undefined));
@@ -83,8 +76,14 @@ export class NftFirewall implements Firewall {
     }
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.close();
+      if (this.#listeners.size > 0) return;
+      this.#monitoring?.abort();
+      this.#monitoring = undefined;
     };
+  }
+
+  stop(): void {
+    this.#session.close();
   }
 
   /** What was not carried out is not told of. */

@@ -79,8 +79,12 @@ async function compare({ run, follow, converse }: NetworkNamespace, directory: s
     if (name !== 'bare') await apply([...TABLES, ...diffFirewall(parts(OWN_RULES[name]), new Map()).flatMap(({ lines }) => lines)]);
     rates[name].push(await packetsPerSecond(run));
   };
-  // The first of each warms everything up.
-  for (let round = 0; round <= ROUNDS; round += 1) for (const name of ['bare', 'short', 'long'] as const) await measureWith(name);
+  try {
+    // The first of each warms everything up.
+    for (let round = 0; round <= ROUNDS; round += 1) for (const name of ['bare', 'short', 'long'] as const) await measureWith(name);
+  } finally {
+    firewall.stop();
+  }
   const rate = (name: keyof typeof rates): number => median(rates[name].slice(1));
   return [
     figure('packets-bare', rate('bare'), '1/s', null),

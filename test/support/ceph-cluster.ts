@@ -297,8 +297,15 @@ class RunningCluster implements CephCluster {
     const [osds, groups] = await Promise.all([rados.monCommand({ prefix: 'osd stat', format: 'json' }), rados.mgrCommand({ prefix: 'pg stat' })]);
     const { num_up_osds: up } = JSON.parse(osds.output.toString()) as { num_up_osds: number };
     const [, count = '0'] = /^(\d+) pgs: \1 active\+clean/u.exec(groups.output.toString()) ?? [];
-    // The manager makes a pool of its own when it finds an OSD, with one placement group.
-    return up === this.osds.length && Number(count) > (this.#options.pools?.length ?? 0) * 8;
+    // The manager makes a pool of its own when it finds an OSD, with one placement group; that of Debian 13 does not: its modules do not load.
+    const wanted = (this.#options.pools?.length ?? 0) * 8 + ((await this.#hasModules(rados)) ? 1 : 0);
+    return up === this.osds.length && Number(count) >= wanted;
+  }
+
+  async #hasModules(rados: Rados): Promise<boolean> {
+    const { output } = await rados.monCommand({ prefix: 'health', format: 'json' });
+    const { checks } = JSON.parse(output.toString()) as { checks: Record<string, unknown> };
+    return checks['MGR_MODULE_DEPENDENCY'] === undefined;
   }
 
   #config(): string {

@@ -38,6 +38,9 @@ export class SimulatedFirewall implements Firewall {
     return () => this.#listeners.delete(listener);
   }
 
+  /** It has started nothing. */
+  stop(): void {}
+
   /** As though a person had run nft. */
   async tamper(document: string): Promise<void> {
     const fault = await this.apply(document);

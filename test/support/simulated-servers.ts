@@ -76,6 +76,7 @@ function firewallOf({ firewall }: SimulatedHost, clock: Clock, { points, unliste
       unlisten.add(end);
       return end;
     },
+    stop: () => firewall.stop(),
   };
 }
 

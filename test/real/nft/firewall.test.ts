@@ -23,7 +23,7 @@ async function startFirewall(): Promise<{ firewall: NftFirewall; namespace: Netw
   const directory = await mkdtemp(join(tmpdir(), 'pvc-firewall-'));
   const firewall = new NftFirewall({ ...namespace, clock: systemClock, log: silentLogger, directory });
   const stop = async (): Promise<void> => {
-    firewall.close();
+    firewall.stop();
     await namespace.stop();
     await rm(directory, { recursive: true });
   };
@@ -238,6 +238,7 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     const hasty = aReconciler({
       list: (signal) => firewall.list(signal),
       listen: (listener) => firewall.listen(listener),
+      stop: () => undefined,
       apply: async (document, signal) => {
         const fault = await firewall.apply(document, signal);
         if (isBroken) return fault;
