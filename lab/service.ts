@@ -111,7 +111,8 @@ export class Service {
   async #spawn(): Promise<void> {
     const [program, ...args] = this.spec.command;
     const log = openSync(this.#deps.logFile, 'a');
-    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], env: { ...process.env, ...this.spec.env } });
+    // Where systemd starts services: Ceph of Debian 13 looks for its object classes from there.
+    const child = spawn(program, args, { detached: true, cwd: '/', stdio: ['ignore', log, log], env: { ...process.env, ...this.spec.env } });
     closeSync(log);
     const exited = new Promise<number | null>((resolve) => {
       child.once('exit', (code) => resolve(code));

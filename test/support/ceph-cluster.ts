@@ -130,7 +130,7 @@ class Daemon implements CephDaemon {
     if (this.#process !== undefined) return;
     const log = openSync(this.#logFile, 'a');
     // A locale of its own: the mgr's Python refuses to start with one that is not installed.
-    this.#process = spawn('/usr/bin/setpriv', [...WITH_PARENT, ...this.#command], { stdio: ['ignore', log, log], env: { ...process.env, LC_ALL: 'C.UTF-8' } });
+    this.#process = spawn('/usr/bin/setpriv', [...WITH_PARENT, ...this.#command], { cwd: '/', stdio: ['ignore', log, log], env: { ...process.env, LC_ALL: 'C.UTF-8' } });
     closeSync(log);
     running.add(this.#process);
     this.#process.once('exit', (code, signal) => this.#reportEnd(code ?? signal));
