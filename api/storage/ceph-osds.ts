@@ -1,10 +1,15 @@
+import { constants } from 'node:os';
 import type { Clock } from '../../common/clock.ts';
 import { AppError } from '../../common/errors.ts';
+import { errnoOf } from '../../common/rados/errno.ts';
 import { Cached } from './cached.ts';
 import type { CephCommands } from './ceph-commands.ts';
-import { osdDf, osdMetadata, osdTree, parseOsdStatus } from './ceph-documents.ts';
+import { osdDf, osdMetadata, osdTree, parseOsdStatus, type OsdStatusRow } from './ceph-documents.ts';
 import { osdsOf, type OsdFigures } from './osd-facts.ts';
 import { STORAGE_FIGURES_MS, type Osd, type OsdState, type OsdStorage } from './storage-cluster.ts';
+
+/** What the manager answers to a command of a module that is not known, not enabled, or has failed (DaemonServer.cc of Ceph). */
+const NO_MODULE: ReadonlySet<number> = new Set([constants.errno.EINVAL, constants.errno.EOPNOTSUPP, constants.errno.EIO]);
 
 /** OSDs as the monitors know them, with the manager's figures. */
 export class CephOsds implements OsdStorage {
@@ -36,11 +41,21 @@ export class CephOsds implements OsdStorage {
 }
 
 async function loadFigures(commands: CephCommands): Promise<OsdFigures> {
-  const [df, tree, metadata, table] = await Promise.all([
+  const [df, tree, metadata, status] = await Promise.all([
     commands.mgrJson(osdDf, { prefix: 'osd df' }),
     commands.monJson(osdTree, { prefix: 'osd tree' }),
     commands.monJson(osdMetadata, { prefix: 'osd metadata' }),
-    commands.mgrText({ prefix: 'osd status' }),
+    osdStatus(commands),
   ]);
-  return { df, tree, metadata, status: parseOsdStatus(table) };
+  return { df, tree, metadata, status };
+}
+
+/** Undefined where the manager's module `status` is not loaded, as with the Ceph of Debian 13, whose manager loads none. */
+async function osdStatus(commands: CephCommands): Promise<OsdStatusRow[] | undefined> {
+  try {
+    return parseOsdStatus(await commands.mgrText({ prefix: 'osd status' }));
+  } catch (error) {
+    if (!NO_MODULE.has(errnoOf(error) ?? 0)) throw error;
+    return undefined;
+  }
 }

@@ -18,6 +18,13 @@ describe('OSDs', () => {
     ]);
   });
 
+  test('have their space also where the manager tells no rates', () => {
+    const space = { id: 2, device_class: 'hdd', crush_weight: 1, reweight: 1, kb: 4_194_304, kb_used: 436_576, kb_used_data: 128, kb_used_omap: 1, kb_used_meta: 26_814, kb_avail: 3_757_728, utilization: 10.4, var: 1.9, pgs: 8 };
+    const [known, unknown] = osdsOf(aDump(2, 10), figures([], { df: { nodes: [space] }, status: undefined }));
+    expect(known?.statistics).toMatchObject({ kb: 4_194_304, pgs: 8, used: '426M', avail: '3670M', readOps: '0', writeOps: '0', state: 'exists,up' });
+    expect(unknown?.statistics).toBeUndefined();
+  });
+
   test('are on the host that they are below, else on the one that they told', () => {
     const tree = { nodes: [{ id: -1, name: 'default', type: 'root', children: [-2] }, { id: -2, name: 'hv1', type: 'host', children: [0] }] };
     expect(osdsOf(aDump(0, 1), figures([{ id: 0, hostname: 'other' }, { id: 1, hostname: 'hv2' }], { tree })).map(({ node }) => node)).toEqual(['hv1', 'hv2']);

@@ -6,17 +6,20 @@ export interface OsdFigures {
   df: OsdDf;
   tree: OsdTree;
   metadata: OsdMetadata;
-  status: readonly OsdStatusRow[];
+  /** Undefined where the manager has no module that tells it. */
+  status: readonly OsdStatusRow[] | undefined;
 }
 
 /** Each OSD that exists, by id. */
 export function osdsOf(dump: OsdDump, { df, tree, metadata, status }: OsdFigures): Osd[] {
   const told = new Map(metadata.map((one) => [one.id, one]));
   const space = new Map(df.nodes.map((one) => [one.id, one]));
-  const rows = new Map(status.map((one) => [one.id, one]));
+  const rows = new Map(status?.map((one) => [one.id, one]));
   const hosts = hostsOf(tree);
-  const alone = dump.osds.map(({ osd: id, uuid, up, in: isIn, primary_affinity }): Osd => {
+  const alone = dump.osds.map(({ osd: id, uuid, up, in: isIn, primary_affinity, state }): Osd => {
     const facts = told.get(id);
+    const figures = space.get(id);
+    const row = status === undefined && figures !== undefined ? rowWithoutRates(id, figures, state) : rows.get(id);
     return {
       id,
       uuid,
@@ -24,11 +27,11 @@ export function osdsOf(dump: OsdDump, { df, tree, metadata, status }: OsdFigures
       in: isIn === 1,
       primaryAffinity: primary_affinity,
       node: hosts.get(id) ?? facts?.hostname ?? null,
-      deviceClass: space.get(id)?.device_class ?? '',
+      deviceClass: figures?.device_class ?? '',
       device: deviceOf(facts),
       dbDevice: facts?.bluefs_dedicated_db === '1' ? firstDevice(facts.bluefs_db_devices) : null,
       isSplit: false,
-      statistics: statisticsOf(space.get(id), rows.get(id)),
+      statistics: statisticsOf(figures, row),
     };
   });
   const count = (osd: Osd): number => alone.filter((one) => one.device !== null && one.node === osd.node && one.device === osd.device).length;
@@ -49,6 +52,12 @@ function deviceOf(facts: OsdMetadata[number] | undefined): string | null {
 function firstDevice(names: string | undefined): string | null {
   const [name = ''] = (names ?? '').split(',');
   return name === '' ? null : `/dev/${name}`;
+}
+
+/** What `osd status` would say, but for what is read and written at the moment, which nothing else tells. */
+function rowWithoutRates(id: number, { kb_used, kb_avail }: OsdDf['nodes'][number], state: readonly string[]): OsdStatusRow {
+  const size = (kib: number): string => `${Math.round(kib / 1024)}M`;
+  return { id, used: size(kb_used), avail: size(kb_avail), writeOps: '0', writeData: '0', readOps: '0', readData: '0', state: state.join(',') };
 }
 
 function statisticsOf(space: OsdDf['nodes'][number] | undefined, row: OsdStatusRow | undefined): OsdStatistics | undefined {

@@ -46,6 +46,7 @@ export const COMMAND_CALLS = {
 const none = z.object({});
 const oneName = z.object({ name: cName });
 type OneName = z.infer<typeof oneName>;
+const newPool = oneName.extend({ crushRule: z.int().min(0).max(255).optional() });
 
 const connectArgs = z.object({
   client: cName,
@@ -56,6 +57,7 @@ const connectArgs = z.object({
 
 export const connectCall: Call<z.infer<typeof connectArgs>, bigint> = { name: 'connect', lane: 'mon', effect: 'read', args: connectArgs, result: z.bigint() };
 export const shutdownCall: Call<object, undefined> = { name: 'shutdown', lane: 'mon', effect: 'read', args: none, result: nothing };
+export const versionCall: Call<object, string> = { name: 'version', lane: 'mon', effect: 'read', args: none, result: z.string() };
 export const fsidCall: Call<object, string> = { name: 'fsid', lane: 'mon', effect: 'read', args: none, result: z.string() };
 export const instanceIdCall: Call<object, bigint> = { name: 'instance-id', lane: 'mon', effect: 'read', args: none, result: z.bigint() };
 export const addressesCall: Call<object, string> = { name: 'addresses', lane: 'mon', effect: 'read', args: none, result: z.string() };
@@ -63,6 +65,6 @@ export const statisticsCall: Call<object, ClusterStatistics> = { name: 'cluster-
 export const settingCall: Call<OneName, string> = { name: 'setting', lane: 'mon', effect: 'read', args: oneName, result: z.string() };
 export const poolListCall: Call<object, string[]> = { name: 'pool-list', lane: 'mon', effect: 'read', args: none, result: z.array(z.string()) };
 export const poolLookupCall: Call<OneName, number> = { name: 'pool-lookup', lane: 'mon', effect: 'read', args: oneName, result: z.int() };
-export const poolCreateCall: Call<OneName, undefined> = { name: 'pool-create', lane: 'mon', effect: 'write', args: oneName, result: nothing };
+export const poolCreateCall: Call<z.infer<typeof newPool>, undefined> = { name: 'pool-create', lane: 'mon', effect: 'write', args: newPool, result: nothing };
 export const poolDeleteCall: Call<OneName, undefined> = { name: 'pool-delete', lane: 'mon', effect: 'write', args: oneName, result: nothing };
 export const poolStatisticsCall: Call<OneName, PoolStatistics> = { name: 'pool-statistics', lane: 'mon', effect: 'read', args: oneName, result: poolStatistics };

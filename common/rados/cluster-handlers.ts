@@ -15,6 +15,7 @@ import {
   settingCall,
   shutdownCall,
   statisticsCall,
+  versionCall,
 } from './cluster-calls.ts';
 import { handle, withIoctx, withRoom, type Context, type Handler } from './handler.ts';
 import { Cells, pointersTo, splitTexts } from './memory.ts';
@@ -46,6 +47,11 @@ export const clusterHandlers: readonly Handler[] = [
     }
   }),
   handle(shutdownCall, ({ rados, cluster }) => rados.shutdown(cluster)),
+  handle(versionCall, ({ rados }) => {
+    const out = new Cells(3);
+    rados.version(out.at(0), out.at(1), out.at(2));
+    return [out.int(0), out.int(1), out.int(2)].join('.');
+  }),
   handle(fsidCall, (context) => {
     const text = steadyBytes(FSID_BYTES);
     return text.toString('latin1', 0, context.check(context.rados.fsid(context.cluster, text, text.byteLength)));
@@ -86,7 +92,11 @@ export const clusterHandlers: readonly Handler[] = [
     return withRoom(context, FIRST_ROOM_BYTES, fill, (room, length) => splitTexts(room.subarray(0, Math.max(0, length - 1))));
   }),
   handle(poolLookupCall, (context, { name }) => context.check(context.rados.poolLookup(context.cluster, name))),
-  handle(poolCreateCall, (context, { name }) => void context.check(context.rados.poolCreate(context.cluster, name))),
+  handle(poolCreateCall, (context, { name, crushRule }) => {
+    const { rados, cluster } = context;
+    context.check(crushRule === undefined ? rados.poolCreate(cluster, name) : rados.poolCreateWithRule(cluster, name, crushRule));
+    return undefined;
+  }),
   handle(poolDeleteCall, (context, { name }) => void context.check(context.rados.poolDelete(context.cluster, name))),
   handle(poolStatisticsCall, (context, { name }) => poolStatistics(context, name)),
 ];

@@ -73,6 +73,7 @@ export function withIoctx<T>(context: Context, place: ObjectPlace, work: (ioctx:
     // Not for streams of data: they would pass an OSD's last reserve (osd_failsafe_full_ratio), and one whose device is full to the end aborts.
     if (access === 'full-try') context.rados.ioctxSetFullTry(ioctx);
     if (place.namespace !== '') context.rados.ioctxSetNamespace(ioctx, place.namespace);
+    if (place.locator !== undefined) context.rados.ioctxSetLocator(ioctx, place.locator);
     return work(ioctx);
   } finally {
     context.rados.ioctxDestroy(ioctx);

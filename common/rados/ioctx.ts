@@ -49,6 +49,11 @@ export class Ioctx {
     this.pool = place.pool;
   }
 
+  /** The same, with objects that are placed by this key and found with it only: those with one key are on the same OSDs. A listing has all objects. */
+  withLocator(key: string): Ioctx {
+    return new Ioctx(this.#caller, { ...this.#place, locator: key });
+  }
+
   async statistics(options?: CallOptions): Promise<PoolStatistics> {
     return this.#caller.call(poolStatisticsCall, { name: this.pool }, options);
   }
@@ -89,7 +94,8 @@ export class Ioctx {
 
   /** All objects of the namespace, in the order of their placement. Objects that come or go meanwhile may be missed or told. */
   async *objects(options?: CallOptions): AsyncGenerator<ObjectName, void, undefined> {
-    const handle = await this.#caller.call(listOpenCall, this.#place, options);
+    const { pool, namespace } = this.#place;
+    const handle = await this.#caller.call(listOpenCall, { pool, namespace }, options);
     try {
       for (;;) {
         const page = await this.#caller.call(listNextCall, { objectsMax: PAGE_OBJECTS }, { ...options, handle });

@@ -14,6 +14,7 @@ export type Librados = ReturnType<typeof loadLibrados>;
 function clusterFunctions(library: NativeLibrary) {
   const command = ['void *', 'size_t', 'void *', 'size_t', 'void *', 'void *', 'void *', 'void *'] as const;
   return {
+    version: library.nothing('rados_version', 'void *', 'void *', 'void *'),
     create2: library.int('rados_create2', 'void *', 'str', 'str', 'uint64_t'),
     confReadFile: library.int('rados_conf_read_file', 'void *', 'str'),
     confSet: library.int('rados_conf_set', 'void *', 'str', 'str'),
@@ -31,11 +32,14 @@ function clusterFunctions(library: NativeLibrary) {
     poolList: library.int('rados_pool_list', 'void *', 'void *', 'size_t'),
     poolLookup: library.number('rados_pool_lookup', 'void *', 'str'),
     poolCreate: library.int('rados_pool_create', 'void *', 'str'),
+    poolCreateWithRule: library.int('rados_pool_create_with_crush_rule', 'void *', 'str', 'uint8_t'),
     poolDelete: library.int('rados_pool_delete', 'void *', 'str'),
     ioctxCreate: library.int('rados_ioctx_create', 'void *', 'str', 'void *'),
     ioctxDestroy: library.nothing('rados_ioctx_destroy', 'void *'),
     ioctxSetFullTry: library.nothing('rados_set_pool_full_try', 'void *'),
     ioctxSetNamespace: library.nothing('rados_ioctx_set_namespace', 'void *', 'str'),
+    ioctxSetLocator: library.nothing('rados_ioctx_locator_set_key', 'void *', 'str'),
+    lastVersion: library.wide('rados_get_last_version', 'void *'),
     ioctxPoolStat: library.int('rados_ioctx_pool_stat', 'void *', 'void *'),
   };
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { bytes, cName, cText, nothing, size, type Call } from './call.ts';
 
-/** Where objects are: a pool, and a namespace within it, '' for the default one. */
-export const objectPlace = z.object({ pool: cName, namespace: cText });
+/** Where objects are: a pool, a namespace within it, '' for the default one, and the key that places them instead of their names. */
+export const objectPlace = z.object({ pool: cName, namespace: cText, locator: cText.optional() });
 export type ObjectPlace = z.infer<typeof objectPlace>;
 
 const one = objectPlace.extend({ object: cName });
@@ -16,8 +16,8 @@ const omapRange = one.extend({ after: cText, prefix: cText, entriesMax: z.int().
 const omapWrite = one.extend({ entries: z.array(z.tuple([z.string(), bytes])) });
 const omapKeys = one.extend({ keys: z.array(z.string()) });
 
-const objectStat = z.object({ sizeBytes: z.number(), modifiedAtMs: z.number() });
-/** Wall clock of the OSD, whole seconds, as milliseconds since the epoch. */
+const objectStat = z.object({ sizeBytes: z.number(), modifiedAtMs: z.number(), version: z.number() });
+/** `modifiedAtMs`: wall clock of the OSD, whole seconds, as milliseconds since the epoch. `version` grows with each write in its placement group. */
 export type ObjectStat = z.infer<typeof objectStat>;
 
 const entries = z.array(z.tuple([z.string(), bytes]));

@@ -47,7 +47,7 @@ export const objectHandlers: readonly Handler[] = [
     withIoctx(context, args, (ioctx) => {
       const out = new Cells(2);
       context.check(context.rados.stat(ioctx, args.object, out.at(0), out.at(1)));
-      return { sizeBytes: out.number(0), modifiedAtMs: out.signed(1) * 1000 };
+      return { sizeBytes: out.number(0), modifiedAtMs: out.signed(1) * 1000, version: Number(context.rados.lastVersion(ioctx)) };
     }),
   ),
   handle(objectXattrsCall, (context, args) => withIoctx(context, args, (ioctx) => xattrs(context, ioctx, args.object))),

@@ -29,9 +29,14 @@ export class Pools {
     }
   }
 
-  /** With the cluster's default settings. @throws AppError 'exists'. */
-  async create(pool: string, options?: CallOptions): Promise<void> {
-    await this.#caller.call(poolCreateCall, { name: pool }, options);
+  /**
+   * With the cluster's default settings.
+   * @param options.crushRule number of the rule that places its objects; the cluster's default when left out.
+   * @throws AppError 'exists'; 'not-found' when there is no such rule.
+   */
+  async create(pool: string, options: CallOptions & { crushRule?: number } = {}): Promise<void> {
+    const { crushRule } = options;
+    await this.#caller.call(poolCreateCall, { name: pool, crushRule }, options);
   }
 
   /** Deletes it and all that is in it. @throws AppError 'not-found'; 'not-allowed' unless the monitors' mon_allow_pool_delete is on. */

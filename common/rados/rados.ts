@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import type { CallOptions } from './call.ts';
-import { addressesCall, COMMAND_CALLS, fsidCall, instanceIdCall, settingCall, statisticsCall, type ClusterStatistics } from './cluster-calls.ts';
+import { addressesCall, COMMAND_CALLS, fsidCall, instanceIdCall, settingCall, statisticsCall, versionCall, type ClusterStatistics } from './cluster-calls.ts';
 import { Ioctx } from './ioctx.ts';
 import { Pools } from './pools.ts';
 import { RadosProcess } from './rados-process.ts';
@@ -74,6 +74,11 @@ export class Rados {
   /** Of the process that has the connection now, for tests and monitoring. */
   get childPid(): number | undefined {
     return this.#process.pid;
+  }
+
+  /** Of librados, not of the cluster, such as `3.0.0`. */
+  async version(options?: CallOptions): Promise<string> {
+    return this.#process.call(versionCall, {}, options);
   }
 
   async fsid(options?: CallOptions): Promise<string> {

@@ -35,8 +35,9 @@ describe.skipIf(cephMissing() !== undefined)('rados on a real Ceph', () => {
 
   const python = async (program: string): Promise<string> => (await ceph.exec(PYTHON, `${PROLOGUE}${program}\ncluster.shutdown()\n`)).trim();
 
-  test('fsid, address and statistics are those that the commands tell', async () => {
+  test('version, fsid, address and statistics are those that the commands tell', async () => {
     expect(await rados.fsid()).toBe(ceph.fsid);
+    expect(await rados.version()).toBe(await python('v = cluster.version(); print(f"{v.major}.{v.minor}.{v.extra}")'));
     expect(await rados.addresses()).toMatch(/^127\.\d+\.\d+\.\d+:0\/\d+$/u);
     const { totalBytes, usedBytes, availableBytes } = await rados.clusterStatistics();
     const { stats } = JSON.parse(await ceph.exec(['ceph', 'df', '-f', 'json'])) as { stats: { total_bytes: number } };
@@ -85,6 +86,15 @@ describe.skipIf(cephMissing() !== undefined)('rados on a real Ceph', () => {
     await expect(rados.ioctx('made').stat('x')).rejects.toMatchObject({ code: 'not-found', details: { pool: 'made' } });
   });
 
+  test('a pool is placed by the rule that is asked for', async () => {
+    await ceph.exec(['ceph', 'osd', 'crush', 'rule', 'create-replicated', 'other', 'default', 'osd']);
+    const { rule_id: crushRule } = JSON.parse(await ceph.exec(['ceph', 'osd', 'crush', 'rule', 'dump', 'other', '-f', 'json'])) as { rule_id: number };
+    await rados.pools.create('ruled', { crushRule });
+    expect(JSON.parse(await ceph.exec(['ceph', 'osd', 'pool', 'get', 'ruled', 'crush_rule', '-f', 'json']))).toMatchObject({ crush_rule: 'other' });
+    await rados.pools.delete('ruled');
+    await expect(rados.pools.create('unruled', { crushRule: 99 })).rejects.toMatchObject({ code: 'not-found' });
+  });
+
   test('objects are written, read, lengthened, cut and removed', async () => {
     const ioctx = rados.ioctx('objects');
     await ioctx.writeFull('o', Buffer.from('hello'));
@@ -100,6 +110,28 @@ describe.skipIf(cephMissing() !== undefined)('rados on a real Ceph', () => {
     expect(Math.abs(modifiedAtMs - systemClock.nowMs())).toBeLessThan(60_000);
     await ioctx.remove('o');
     await expect(ioctx.read('o')).rejects.toMatchObject({ code: 'not-found', details: { pool: 'objects', object: 'o', errno: 2 } });
+  });
+
+  test('an object that is placed by another key than its name is found by it only, as with python3-rados', async () => {
+    const ioctx = rados.ioctx('objects');
+    await ioctx.withLocator('beside').writeFull('placed', Buffer.from('here'));
+    await expect(ioctx.read('placed')).rejects.toMatchObject({ code: 'not-found' });
+    expect((await ioctx.withLocator('beside').read('placed')).toString()).toBe('here');
+    expect(await python(`ioctx.set_locator_key('beside')
+print(ioctx.read('placed').decode())`)).toBe('here');
+    expect((await collect(ioctx.withLocator('another').objects())).find(({ name }) => name === 'placed')).toEqual({ name: 'placed', namespace: '', locator: 'beside' });
+    await ioctx.withLocator('beside').remove('placed');
+  });
+
+  test('an object has a version, which grows with each write', async () => {
+    const ioctx = rados.ioctx('objects');
+    await ioctx.writeFull('counted', Buffer.from('a'));
+    const { version } = await ioctx.stat('counted');
+    await ioctx.append('counted', Buffer.from('b'));
+    expect((await ioctx.stat('counted')).version).toBeGreaterThan(version);
+    expect(await python(`ioctx.stat('counted')
+print(ioctx.get_last_version())`)).toBe(String((await ioctx.stat('counted')).version));
+    await ioctx.remove('counted');
   });
 
   test('large and empty values come back as they were', async () => {
