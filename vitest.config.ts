@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 const forks = { pool: 'forks', passWithNoTests: false } as const;
 
 /**
- * Whole machines, which take a quarter of an hour each, so `npm test` leaves them out: a Debian with systemd under emulation (docs/systemd.md), and Debians on which
+ * Whole machines, which take 25 minutes in all, so `npm test` leaves them out: a Debian with systemd under emulation (docs/systemd.md), and Debians on which
  * nothing is installed.
  */
 const MACHINES = ['test/real/systemd/machine.test.ts', 'test/e2e/fresh-machine.test.ts'];

@@ -15,7 +15,7 @@ export interface AclCheck {
   check(rule: string): Promise<void>;
 }
 
-/** A check takes some 5 ms, with a start of nft 15; a machine under load a hundred times that. */
+/** A check takes some 5 ms, the first, which starts nft, 50; a machine under load a hundred times that. */
 const LIMIT = { timeoutMs: 5_000 };
 /** Rules of one run of nft: their echo stays below 1 MiB. */
 const RULES_MAX = 64;
