@@ -47,7 +47,7 @@ export class StorageClient extends ServiceClient {
     return this.connection.call(STORAGE.getOsd, { osd }, options);
   }
 
-  /** Makes an OSD of a whole, empty disk of a node; it is never emptied for this. Answers when the OSD is up, or has left nothing behind. */
+  /** Makes an OSD of a whole disk of a node: an empty one, unless `zap`, which destroys what is on it. Answers when the OSD is up, or has left nothing behind. */
   addOsd(settings: Given<typeof STORAGE.addOsd>, options?: CallOptions): TaskDone {
     return this.connection.call(STORAGE.addOsd, settings, options);
   }

@@ -8,6 +8,7 @@ import type { ApiMirror } from '../cluster.ts';
 import { flag, freeText, text } from '../params/values.ts';
 import { messageReply, route, type Call, type Reply, type Route } from '../route.ts';
 import { waitForChange } from '../wait.ts';
+import { REALLY_MEAN_IT_ALIASES, reallyMeanIt, refuseUnlessMeant } from './storage-values.ts';
 
 export interface OsdTaskRouteDeps {
   mirror: ApiMirror;
@@ -45,14 +46,20 @@ function addRoute(deps: OsdTaskRouteDeps): Route {
     method: 'POST',
     path: '/storage/ceph/osd',
     summary: 'Add an OSD on a device of a node',
-    description: `The device must be a whole disk and empty; it is never emptied for this. Answers when the OSD is up, or has left nothing behind. ${NEWER_CLIENT}`,
+    description: `The device must be a whole disk, in use by nobody, and empty, unless zap is set; the disk of an OSD of this cluster is never zapped. Answers when the OSD is up, or has left nothing behind. ${NEWER_CLIENT}`,
     values: z.object({
       node: text(freeText(NAME_MAX_CHARS), 'Name of the node, exactly.'),
       device: text(devicePath, 'Path of the device on the node, such as /dev/sdb.'),
       weight: text(weight, 'Weight in CRUSH, such as 1.0.'),
+      zap: flag('Destroy first what is on the device.'),
+      yes_i_really_mean_it: flag('Must be set with zap.'),
     }),
+    valueAliases: REALLY_MEAN_IT_ALIASES,
     reply: { code: 200, schema: taskReply },
-    handle: async (values, call) => answer(deps, await deps.osds.add(values, { requestedBy: call.caller.who }), call, `an OSD was added on ${values.device} of node ${values.node}`),
+    handle: async ({ yes_i_really_mean_it: isMeant, ...osd }, call) => {
+      if (osd.zap) refuseUnlessMeant(isMeant);
+      return answer(deps, await deps.osds.add(osd, { requestedBy: call.caller.who }), call, `an OSD was added on ${osd.device} of node ${osd.node}`);
+    },
   });
 }
 
@@ -64,13 +71,13 @@ function removeRoute(deps: OsdTaskRouteDeps): Route {
     description: `Its data moves to other OSDs first; when it cannot, the OSD stays. ${NEWER_CLIENT}`,
     values: z.object({
       osd: text(number, 'Number of the OSD, exactly.'),
-      yes_i_really_mean_it: flag('Must be given.'),
+      yes_i_really_mean_it: reallyMeanIt,
       force: flag('Remove it without moving its data: what only it holds is lost.'),
     }),
-    valueAliases: { 'yes-i-really-mean-it': 'yes_i_really_mean_it', force_flag: 'force' },
+    valueAliases: { ...REALLY_MEAN_IT_ALIASES, force_flag: 'force' },
     reply: { code: 200, schema: taskReply },
     handle: async (values, call) => {
-      if (!values.yes_i_really_mean_it) throw new AppError('invalid', 'the request is not valid', { yes_i_really_mean_it: 'is required: this removes data' });
+      refuseUnlessMeant(values.yes_i_really_mean_it);
       const task = await deps.osds.remove(values.osd, { force: values.force, requestedBy: call.caller.who });
       return answer(deps, task, call, `OSD ${values.osd} was removed`);
     },

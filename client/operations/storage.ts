@@ -27,7 +27,7 @@ export const STORAGE = {
     method: 'POST',
     path: '/storage/ceph/osd',
     slow: true,
-    values: z.strictObject({ node, device: name, weight: z.number().min(0) }),
+    values: z.strictObject({ node, device: name, weight: z.number().min(0), zap: flag, yes_i_really_mean_it: meant.optional() }),
     reply: osdTask,
   }),
   removeOsd: operation({ method: 'DELETE', path: '/storage/ceph/osd/:osd', slow: true, values: z.strictObject({ osd, yes_i_really_mean_it: meant, force: flag }), reply: osdTask }),

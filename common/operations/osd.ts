@@ -12,6 +12,8 @@ export interface NewOsd {
   node: string;
   device: DevicePath;
   weight: number;
+  /** Destroy what is on the device first. */
+  zap: boolean;
 }
 
 /** Every way to change which OSDs a node has. Each resolves to the task that carries it out, which goes on without the caller. */
@@ -49,10 +51,10 @@ function notOurs(id: OsdId): AppError {
   return new AppError('not-found', 'no OSD of a node has this number; one that was made in another way is stopped on its host and then removed with `ceph osd purge`', { osd: id });
 }
 
-async function addOsd(context: OperationContext, { node, device, weight }: NewOsd, requestedBy: string): Promise<Task> {
+async function addOsd(context: OperationContext, { node, device, weight, zap }: NewOsd, requestedBy: string): Promise<Task> {
   const { name } = findNode(context.mirror, node).doc;
   refuseDead(context.mirror, name);
-  const spec: OsdSpec = { uuid: osdUuid.parse(newUuid()), node: name, device, weight, generation: 1, removal: null };
+  const spec: OsdSpec = { uuid: osdUuid.parse(newUuid()), node: name, device, weight, zap, generation: 1, removal: null };
   try {
     // The one write that decides which of several requests for a device wins.
     await createResource(context, { kind: 'osd', id: osdKey(name, device) }, spec);
@@ -94,7 +96,7 @@ async function started(context: OperationContext, spec: OsdSpec, requestedBy: st
 /** The task that carries out the newest request; its id follows from the document, so it exists once, whoever creates it. */
 export function newOsdTask(spec: OsdSpec, origin: { requestedBy: string; nowMs: number }): Task {
   const kind = spec.removal === null ? 'osd-add' : 'osd-remove';
-  const names = kind === 'osd-add' ? OSD_ADD_STEPS : OSD_REMOVE_STEPS;
+  const names = kind === 'osd-add' ? OSD_ADD_STEPS.filter((name) => name !== 'zap' || spec.zap) : OSD_REMOVE_STEPS;
   return {
     id: taskId.parse(`${kind}-${spec.uuid}-${spec.generation}`),
     kind,

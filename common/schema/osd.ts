@@ -32,6 +32,8 @@ export const osdSpec = z.strictObject({
   node: nodeName,
   device: devicePath,
   weight: osdWeight,
+  /** What is on the device was to be destroyed for it. */
+  zap: z.boolean().default(false),
   /** Of the newest request; names its task. */
   generation: z.int().min(1),
   /** `force`: also when data would be lost. */
@@ -57,8 +59,8 @@ export function osdKey(node: string, device: DevicePath): string {
   return `${node}:${device.slice('/dev/'.length).replaceAll('/', '!')}`;
 }
 
-/** What is done to add an OSD, in this order; `clean-up` only when one of the others failed. */
-export const OSD_ADD_STEPS = ['check', 'register', 'prepare', 'place', 'start', 'join', 'clean-up'] as const;
+/** What is done to add an OSD, in this order; `zap` only when that was asked for, `clean-up` only when one of the others failed. */
+export const OSD_ADD_STEPS = ['check', 'zap', 'register', 'prepare', 'place', 'start', 'join', 'clean-up'] as const;
 export type OsdAddStep = (typeof OSD_ADD_STEPS)[number];
 
 /** What is done to remove an OSD, in this order; `restore` only when it has to stay. */

@@ -26,7 +26,9 @@ export interface BlockDevice {
   readonly type: string;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
-  /** Names of the devices on it: partitions, and whatever is made of it. */
+  /** Names of its partitions. */
+  readonly partitions: readonly string[];
+  /** Names of the devices that are made of it or of its partitions, such as logical volumes. */
   readonly users: readonly string[];
   /** Where it or anything on it is mounted, and `[SWAP]`. */
   readonly mounts: readonly string[];
@@ -47,6 +49,12 @@ export interface BlockDevices {
    * @throws AppError 'state' when it holds anything else, or is in use.
    */
   wipe(path: string, uuid: OsdUuid, signal: AbortSignal): Promise<void>;
+  /**
+   * Destroys whatever is on the device: partitions, file systems, an OSD. Cut off, it may be repeated.
+   * @param holds the OSD that was seen on it; null: none.
+   * @throws AppError 'state' when it is in use, or holds another OSD by now; 'component' when something is left of what was there.
+   */
+  zap(path: string, holds: OsdUuid | null, signal: AbortSignal): Promise<void>;
   /** A name for the device that stays the same when disks are counted in another order; the kernel's own where udev gives none. */
   stableName(path: string): Promise<string>;
 }
@@ -83,11 +91,14 @@ const labels = z.record(
   z.object({ osd_uuid: osdUuid, whoami: z.string().regex(/^\d+$/u).transform(Number).pipe(osdId).optional(), ready: z.literal('ready').optional() }),
 );
 
+const PARTITION = 'part';
+
 /** What a device and all on it have in common, from lsblk's tree. */
-export function treeOf(device: LsblkDevice): { users: string[]; mounts: string[] } {
+export function treeOf(device: LsblkDevice): Pick<BlockDevice, 'partitions' | 'users' | 'mounts'> {
   const below = (device.children ?? []).map((child) => ({ child, tree: treeOf(child) }));
   return {
-    users: below.flatMap(({ child, tree }) => [child.path, ...tree.users]),
+    partitions: below.flatMap(({ child, tree }) => [...(child.type === PARTITION ? [child.path] : []), ...tree.partitions]),
+    users: below.flatMap(({ child, tree }) => [...(child.type === PARTITION ? [] : [child.path]), ...tree.users]),
     mounts: [...device.mountpoints.filter((mount) => mount !== null), ...below.flatMap(({ tree }) => tree.mounts)],
   };
 }
@@ -125,22 +136,28 @@ export class LinuxBlockDevices implements BlockDevices {
     if (device === undefined) return { kind: 'not-a-device' };
     const signatures = await this.#signatures(own, signal);
     const label = signatures.includes(BLUESTORE) ? await this.#label(own, signal) : null;
-    const { users, mounts } = treeOf(device);
-    return { kind: 'device', path: own, type: device.type, sizeBytes: device.size, readOnly: device.ro, users, mounts, signatures, label, busy: await isBusy(own) };
+    return { kind: 'device', path: own, type: device.type, sizeBytes: device.size, readOnly: device.ro, ...treeOf(device), signatures, label, busy: await isBusy(own) };
   }
 
   async wipe(path: string, uuid: OsdUuid, signal: AbortSignal): Promise<void> {
     const seen = await this.facts(path, signal);
     if (seen.kind !== 'device' || seen.label?.uuid !== uuid) throw new AppError('state', "the device does not hold this OSD's data", { device: path });
-    const handle = await openAlone(seen.path, constants.O_RDWR);
-    if (handle === undefined) throw new AppError('state', 'the device is in use', { device: path });
-    try {
-      // The label goes last: until then a wipe that was cut off can be told from any other device, and repeated.
-      for (const part of wipedParts(seen.sizeBytes).reverse()) await writeZeros(handle, part);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await alone(seen.path, (handle) => wipeParts(handle, seen.sizeBytes));
+  }
+
+  async zap(path: string, holds: OsdUuid | null, signal: AbortSignal): Promise<void> {
+    const own = await ownName(path);
+    if (own === undefined) throw new AppError('state', 'there is no such device on the node', { device: path });
+    await alone(own, async (handle) => {
+      const seen = await this.facts(own, signal);
+      if (seen.kind !== 'device' || (seen.label?.uuid ?? null) !== holds) throw new AppError('state', 'the device has changed meanwhile', { device: path });
+      await wipeParts(handle, seen.sizeBytes);
+    });
+    await this.#run(['wipefs', '--quiet', '--all', '--', own], { timeoutMs: LOOK_TIMEOUT_MS, signal });
+    await this.#forgetPartitions(own, signal);
+    const left = await this.facts(own, signal);
+    const remains = left.kind === 'device' ? [...left.partitions, ...left.signatures] : [];
+    if (remains.length > 0) throw new AppError('component', 'the device is not empty after it was zapped', { device: path, left: remains.join(', ') });
   }
 
   async stableName(path: string): Promise<string> {
@@ -151,14 +168,25 @@ export class LinuxBlockDevices implements BlockDevices {
     return wanted.find((name) => name.startsWith(join(BY_ID, 'wwn-'))) ?? wanted.sort()[0] ?? own ?? path;
   }
 
-  /** Nothing but a block device has a row of its own. */
+  /** Nothing but a block device has a row of its own. What is on it stands below it only where a tree is asked for. */
   async #lsblk(own: string, signal: AbortSignal): Promise<LsblkDevice | undefined> {
     try {
-      const { stdout } = await this.#run(['lsblk', '--json', '--bytes', '--output', 'PATH,TYPE,SIZE,RO,MOUNTPOINTS', '--', own], { timeoutMs: LOOK_TIMEOUT_MS, signal });
+      const { stdout } = await this.#run(['lsblk', '--json', '--bytes', '--tree=PATH', '--output', 'PATH,TYPE,SIZE,RO,MOUNTPOINTS', '--', own], { timeoutMs: LOOK_TIMEOUT_MS, signal });
       return lsblkOutput.parse(parseJson(stdout)).blockdevices[0];
     } catch (error) {
       if (isAppError(error, 'component') && error.details['exitCode'] === LSBLK_NOT_FOUND) return undefined;
       throw error;
+    }
+  }
+
+  /** The kernel keeps partitions until it reads the table again, for which the daemon may have no right; udev does it as well, after a change. */
+  async #forgetPartitions(own: string, signal: AbortSignal): Promise<void> {
+    const facts = await this.facts(own, signal);
+    if (facts.kind !== 'device' || facts.partitions.length === 0) return;
+    try {
+      await this.#run(['blockdev', '--rereadpt', own], { timeoutMs: LOOK_TIMEOUT_MS, signal });
+    } catch (error) {
+      if (!isAppError(error, 'component')) throw error;
     }
   }
 
@@ -210,6 +238,23 @@ async function openAlone(own: string, mode: number): Promise<FileHandle | undefi
     if (hasErrno(error, 'EBUSY')) return undefined;
     throw error;
   }
+}
+
+/** @throws AppError 'state' when somebody else has it. */
+async function alone(own: string, work: (handle: FileHandle) => Promise<void>): Promise<void> {
+  const handle = await openAlone(own, constants.O_RDWR);
+  if (handle === undefined) throw new AppError('state', 'the device is in use', { device: own });
+  try {
+    await work(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The label goes last: until then a wipe that was cut off can be told from any other device, and repeated. */
+async function wipeParts(handle: FileHandle, sizeBytes: number): Promise<void> {
+  for (const part of wipedParts(sizeBytes).reverse()) await writeZeros(handle, part);
+  await handle.sync();
 }
 
 async function writeZeros(handle: FileHandle, { at, bytes }: { at: number; bytes: number }): Promise<void> {

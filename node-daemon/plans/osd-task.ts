@@ -2,7 +2,7 @@ import type { Task, TaskStep } from '../../common/schema/task.ts';
 import { hasFailed, type OsdNext } from './osd.ts';
 
 /** Steps that are left out when they are not needed. */
-const OPTIONAL = ['out', 'clean-up', 'restore'];
+const OPTIONAL = ['zap', 'out', 'clean-up', 'restore'];
 
 /** The task as it stands when this comes next: what is before it is over. */
 export function withNext(task: Task, next: OsdNext): Task {

@@ -7,13 +7,13 @@ import type { BlockDevice, DeviceFacts } from '../drivers/block-device.ts';
 import type { ClusterOsd } from '../drivers/osd-cluster.ts';
 import { JOIN_LIMIT_MS, planKeptOsd, planOsd, ROUNDS_AGREED, type OsdDrainView, type OsdView } from './osd.ts';
 import { closed, withNext } from './osd-task.ts';
-import { deviceFault } from './osd-device.ts';
+import { deviceFault, zapFault } from './osd-device.ts';
 
 const UUID = osdUuid.parse('00000000-0000-4000-8000-000000000001');
 const OTHER = osdUuid.parse('00000000-0000-4000-8000-000000000002');
 const ID = osdId.parse(3);
-const SPEC: OsdSpec = { uuid: UUID, node: nodeName.parse('hv1'), device: devicePath.parse('/dev/sdb'), weight: 1, generation: 1, removal: null };
-const EMPTY: BlockDevice = { kind: 'device', path: '/dev/sdb', type: 'disk', sizeBytes: 4 * 1024 ** 3, readOnly: false, users: [], mounts: [], signatures: [], label: null, busy: false };
+const SPEC: OsdSpec = { uuid: UUID, node: nodeName.parse('hv1'), device: devicePath.parse('/dev/sdb'), weight: 1, zap: false, generation: 1, removal: null };
+const EMPTY: BlockDevice = { kind: 'device', path: '/dev/sdb', type: 'disk', sizeBytes: 4 * 1024 ** 3, readOnly: false, partitions: [], users: [], mounts: [], signatures: [], label: null, busy: false };
 const MADE: BlockDevice = { ...EMPTY, signatures: ['ceph_bluestore'], label: { uuid: UUID, id: ID, ready: true }, busy: true };
 const HALF: BlockDevice = { ...EMPTY, signatures: ['ceph_bluestore'], label: { uuid: UUID, id: null, ready: false } };
 const FOLDER = { uuid: UUID, complete: true, device: '/dev/sdb' };
@@ -26,7 +26,7 @@ function view(given: Partial<OsdView> & { removal?: OsdSpec['removal']; failed?:
   const spec = given.spec ?? { ...SPEC, removal: given.removal ?? null };
   const fresh = newOsdTask(spec, { requestedBy: 'a test', nowMs: 0 });
   const task: Task = given.task ?? { ...fresh, steps: fresh.steps.map((step) => (step.name === given.failed ? { ...step, state: 'failed' as const } : step)) };
-  return { cluster: undefined, device: EMPTY, folder: undefined, service: 'stopped', beingMade: false, hostIsEmpty: false, drain: undefined, joiningMs: 0, exhausted: new Map(), limits: { drainStallMs: 60_000 }, ...given, spec, task };
+  return { cluster: undefined, device: EMPTY, holds: undefined, folder: undefined, service: 'stopped', beingMade: false, hostIsEmpty: false, drain: undefined, joiningMs: 0, exhausted: new Map(), limits: { drainStallMs: 60_000 }, ...given, spec, task };
 }
 
 const action = (given: Parameters<typeof view>[0]): string => {
@@ -112,12 +112,39 @@ test.each<[DeviceFacts, string | undefined]>([
   [{ kind: 'not-a-device' }, 'this is not a block device'],
   [{ ...EMPTY, type: 'part' }, 'this is not a whole disk but of type part'],
   [{ ...EMPTY, mounts: ['/', '[SWAP]'] }, 'it is mounted: /, [SWAP]'],
-  [{ ...EMPTY, users: ['/dev/sdb1'] }, 'it has partitions or is part of something: /dev/sdb1'],
+  [{ ...EMPTY, partitions: ['/dev/sdb1'], signatures: ['gpt'] }, 'it has partitions: /dev/sdb1; only zap destroys them'],
+  [{ ...EMPTY, partitions: ['/dev/sdb1'], users: ['/dev/mapper/old'] }, 'it is part of something: /dev/mapper/old'],
   [{ ...EMPTY, readOnly: true }, 'it is read-only'],
   [{ ...EMPTY, sizeBytes: 1024 }, 'it is too small: 1024 bytes of at least 1073741824'],
   [{ ...EMPTY, busy: true }, 'it is in use'],
-  [{ ...MADE, label: { uuid: OTHER, id: ID, ready: true } }, 'it is not empty: ceph_bluestore; wipefs --all on the node empties it'],
+  [{ ...MADE, label: { uuid: OTHER, id: ID, ready: true } }, 'it is not empty: ceph_bluestore; only zap destroys that'],
 ])('a device is taken, or refused for what it is (%#)', (device, fault) => expect(deviceFault(device, UUID)).toBe(fault));
+
+const USED: BlockDevice = { ...EMPTY, partitions: ['/dev/sdb1'], signatures: ['gpt'] };
+
+test.each<[DeviceFacts, ClusterOsd | undefined, string | undefined]>([
+  [USED, undefined, undefined],
+  [{ ...MADE, label: { uuid: OTHER, id: ID, ready: true }, busy: false }, undefined, undefined],
+  [{ ...MADE, label: { uuid: OTHER, id: ID, ready: true }, busy: false }, PLACED, 'it holds OSD 3 of this cluster, which must be removed first'],
+  [{ kind: 'missing' }, undefined, 'there is no such device on the node'],
+  [{ ...USED, type: 'part' }, undefined, 'this is not a whole disk but of type part'],
+  [{ ...USED, mounts: ['/'] }, undefined, 'it is mounted: /'],
+  [{ ...USED, users: ['/dev/mapper/old'] }, undefined, 'it is part of something: /dev/mapper/old'],
+  [{ ...USED, readOnly: true }, undefined, 'it is read-only'],
+  [{ ...USED, sizeBytes: 1024 }, undefined, 'it is too small: 1024 bytes of at least 1073741824'],
+  [{ ...USED, busy: true }, undefined, 'it is in use'],
+])('what is on a device may be destroyed, or not, whoever asks (%#)', (device, holds, fault) => expect(zapFault(device, holds)).toBe(fault));
+
+test('a device is zapped when that was asked for, before there is anything to be undone, and is not zapped again', () => {
+  const spec = { ...SPEC, zap: true };
+  expect(action({ spec, device: USED })).toBe('zap');
+  expect(action({ spec, device: EMPTY })).toBe('register');
+  expect(action({ spec, device: { ...USED, busy: true } })).toBe('fail check');
+  expect(action({ spec, device: USED, holds: PLACED })).toBe('fail check');
+  expect(action({ spec, device: USED, exhausted: new Map([['zap', 'I/O error'] as const]) })).toBe('fail zap');
+  expect(action({ spec, device: USED, cluster: KNOWN })).toBe('fail prepare');
+  expect(action({ spec, device: USED, failed: 'zap' })).toBe('end');
+});
 
 describe('the task', () => {
   const task = newOsdTask(SPEC, { requestedBy: 'a test', nowMs: 0 });
@@ -126,6 +153,12 @@ describe('the task', () => {
   test('shows what is over, what is under way and what is left', () => {
     expect(states(withNext(task, { kind: 'do', step: 'prepare', action: 'prepare' }))).toEqual(['done', 'done', 'running', 'waiting', 'waiting', 'waiting', 'waiting']);
     expect(states(withNext(task, { kind: 'end' }))).toEqual(['done', 'done', 'done', 'done', 'done', 'done', 'skipped']);
+  });
+
+  test('has a step for zapping only when that was asked for, and leaves it out where nothing was to be destroyed', () => {
+    const zapped = newOsdTask({ ...SPEC, zap: true }, { requestedBy: 'a test', nowMs: 0 });
+    expect(zapped.steps.map(({ name }) => name)).toEqual(['check', 'zap', ...task.steps.slice(1).map(({ name }) => name)]);
+    expect(states(withNext(zapped, { kind: 'do', step: 'register', action: 'register' })).slice(0, 3)).toEqual(['done', 'skipped', 'running']);
   });
 
   test('says why it failed, and what was not reached', () => {

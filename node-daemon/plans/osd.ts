@@ -4,10 +4,10 @@ import type { DeviceFacts } from '../drivers/block-device.ts';
 import type { ClusterOsd, OsdDrain, OsdPlace } from '../drivers/osd-cluster.ts';
 import type { OsdServiceState } from '../drivers/osd-service.ts';
 import type { OsdFolder } from '../drivers/osd-store.ts';
-import { deviceFault } from './osd-device.ts';
+import { deviceFault, zapFault } from './osd-device.ts';
 
 /** What can be done for one OSD; each may be repeated. */
-export type OsdAction = 'register' | 'prepare' | 'activate' | 'place' | 'start' | 'set-out' | 'set-in' | 'stop' | 'purge' | 'wipe' | 'remove-folder' | 'remove-host';
+export type OsdAction = 'zap' | 'register' | 'prepare' | 'activate' | 'place' | 'start' | 'set-out' | 'set-in' | 'stop' | 'purge' | 'wipe' | 'remove-folder' | 'remove-host';
 
 export type OsdStep = OsdAddStep | OsdRemoveStep;
 
@@ -19,6 +19,8 @@ export interface OsdView {
   readonly cluster: ClusterOsd | undefined;
   /** The device that holds this OSD; else the one that was asked for. */
   readonly device: DeviceFacts;
+  /** What the monitors know of another OSD that is on the device. Asked only before what is there is destroyed. */
+  readonly holds: ClusterOsd | undefined;
   /** The folder of its number; undefined without a number. */
   readonly folder: OsdFolder | undefined;
   /** Of the process that works in its folder; another's never counts. */
@@ -80,11 +82,8 @@ export function planOsd(view: OsdView): OsdNext {
 
 function planAdd(view: OsdView): OsdNext {
   const { cluster, device, spec } = view;
+  if (cluster === undefined) return planBegin(view);
   const fault = deviceFault(device, spec.uuid);
-  if (cluster === undefined) {
-    if (isOurs(view)) return { kind: 'fail', step: 'check', why: 'the cluster has forgotten the OSD while it was made' };
-    return fault === undefined ? { kind: 'do', step: 'register', action: 'register' } : { kind: 'fail', step: 'check', why: fault };
-  }
   if (view.service !== 'running') {
     if (view.beingMade) return { kind: 'wait', step: 'prepare', afterMs: LOOK_MS, why: 'an earlier daemon is making it' };
     if (fault !== undefined) return { kind: 'fail', step: 'prepare', why: fault };
@@ -92,6 +91,16 @@ function planAdd(view: OsdView): OsdNext {
     if (!isActive(view)) return { kind: 'do', step: 'prepare', action: 'activate' };
   }
   return planJoin(view, cluster);
+}
+
+/** The number is asked for last: until then nothing has to be undone. */
+function planBegin(view: OsdView): OsdNext {
+  const { device, spec, holds } = view;
+  if (isOurs(view)) return { kind: 'fail', step: 'check', why: 'the cluster has forgotten the OSD while it was made' };
+  const fault = deviceFault(device, spec.uuid);
+  if (fault === undefined) return { kind: 'do', step: 'register', action: 'register' };
+  const why = spec.zap ? zapFault(device, holds) : fault;
+  return why === undefined ? { kind: 'do', step: 'zap', action: 'zap' } : { kind: 'fail', step: 'check', why };
 }
 
 function planJoin(view: OsdView, { place, up }: ClusterOsd): OsdNext {
@@ -112,6 +121,7 @@ function exhausted({ exhausted: failures }: OsdView): OsdNext | undefined {
 }
 
 const STEP_OF = {
+  zap: 'zap',
   register: 'register',
   prepare: 'prepare',
   activate: 'prepare',

@@ -50,6 +50,8 @@ export class OsdActions {
   async run(action: OsdAction, { spec, seen }: { spec: OsdSpec; seen: SeenOsd }, signal: AbortSignal): Promise<void> {
     const { cluster, devices, service, store } = this.#deps.world;
     switch (action) {
+      case 'zap':
+        return devices.zap(seen.deviceName, seen.holds, signal);
       case 'register':
         return this.#register(spec, signal);
       case 'prepare':

@@ -22,6 +22,8 @@ export interface SeenOsd {
   readonly id: OsdId | undefined;
   /** The device that holds it, by a name that stays; else the one that was asked for. */
   readonly deviceName: string;
+  /** The OSD whose label is on that device; null: none. */
+  readonly holds: OsdUuid | null;
 }
 
 /** Looks at one OSD from all sides. Remembers only since when something has been so. */
@@ -54,14 +56,16 @@ export class OsdObserver {
     const isGone = cluster === undefined && id !== undefined && (spec.removal !== null || hasFailed(task));
     const hostIsEmpty = isGone && (await this.#world.cluster.isHostEmpty(spec.node, signal));
     const { device, folder, service, beingMade } = host;
-    const view = { spec, task, cluster, device, folder, service, beingMade, hostIsEmpty, drain, joiningMs: this.#joining(spec.uuid, cluster, service), exhausted, limits: this.#limits };
-    return { view, seen: { id, deviceName: host.deviceName } };
+    const label = labelOf(device);
+    const holds = spec.zap && cluster === undefined && label !== null && label !== spec.uuid ? await this.#world.cluster.find(label, signal) : undefined;
+    const view = { spec, task, cluster, device, holds, folder, service, beingMade, hostIsEmpty, drain, joiningMs: this.#joining(spec.uuid, cluster, service), exhausted, limits: this.#limits };
+    return { view, seen: { id, deviceName: host.deviceName, holds: label } };
   }
 
   /** For an OSD that shall run, without a word from the cluster. */
   async lookAtKept(spec: OsdSpec, id: OsdId, signal: AbortSignal): Promise<{ view: KeptOsdView; seen: SeenOsd }> {
     const { device, service, deviceName } = await this.#host(spec, id, signal);
-    return { view: { spec, device, service }, seen: { id, deviceName } };
+    return { view: { spec, device, service }, seen: { id, deviceName, holds: labelOf(device) } };
   }
 
   async #host(spec: OsdSpec, id: OsdId | undefined, signal: AbortSignal): Promise<{ device: DeviceFacts; deviceName: string; folder: OsdFolder | undefined; service: OsdServiceState; beingMade: boolean }> {
@@ -101,6 +105,10 @@ export class OsdObserver {
     this.#joins.set(uuid, sinceMs);
     return this.#clock.monotonicMs() - sinceMs;
   }
+}
+
+function labelOf(device: DeviceFacts): OsdUuid | null {
+  return device.kind === 'device' ? (device.label?.uuid ?? null) : null;
 }
 
 /** @throws AppError 'bug' without a number. */

@@ -146,6 +146,7 @@ export interface AskOptions {
   headers?: Record<string, string>;
   /** undefined: the token of the tests; null: none. */
   token?: string | null;
+  signal?: AbortSignal;
 }
 
 export async function ask(base: string, path: string, options: AskOptions = {}): Promise<Answer> {
@@ -157,7 +158,7 @@ export async function ask(base: string, path: string, options: AskOptions = {}):
   if (options.json !== undefined) [headers['Content-Type'], body] = ['application/json', JSON.stringify(options.json)];
   if (options.raw !== undefined) [headers['Content-Type'], body] = [options.raw.type, options.raw.body];
   const method = options.method ?? (body === undefined ? 'GET' : 'POST');
-  const response = await fetch(`${base}${path}${query}`, { method, headers, redirect: 'manual', ...(body === undefined ? {} : { body }) });
+  const response = await fetch(`${base}${path}${query}`, { method, headers, redirect: 'manual', signal: options.signal ?? null, ...(body === undefined ? {} : { body }) });
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
   return { code: response.status, body: isJson ? JSON.parse(text) : undefined, text, headers: response.headers };

@@ -64,6 +64,13 @@ test('one that fails says at which step and why, and the command fails', async (
   expect(api.api.mirror.get('osd', KEY)?.doc.weight).toBe(1);
 });
 
+test('a disk is zapped only when that is said, and said again', async () => {
+  expect(await run('storage osd add hv1 /dev/sdb --zap')).toMatchObject({ code: 2, stderr: expect.stringContaining('everything on /dev/sdb of node hv1 is destroyed') });
+  expect(tasks()).toEqual([]);
+  expect((await run('storage osd add hv1 /dev/sdb --zap --yes --no-wait')).code).toBe(0);
+  expect((await asked()).steps.map(({ name }) => name)).toContain('zap');
+});
+
 test('with --no-wait the command ends at once, and the task goes on', async () => {
   const { code, stdout } = await run('storage osd add hv1 /dev/sdb --no-wait');
   const task = await asked();

@@ -57,21 +57,21 @@ async function refusal(work: Promise<unknown>): Promise<ErrorCode | undefined> {
 }
 
 test('a device of a node gets one OSD, whatever else asks for it, and a task that names it', async () => {
-  const asked = await Promise.allSettled(Array.from({ length: 8 }, () => osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY)));
+  const asked = await Promise.allSettled(Array.from({ length: 8 }, () => osds.add({ node: 'hv1', device: SDB, weight: 1, zap: false }, BY)));
   expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-  expect(await refusal(osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY))).toBe('exists');
+  expect(await refusal(osds.add({ node: 'hv1', device: SDB, weight: 1, zap: false }, BY))).toBe('exists');
   const tasks = [...mirror.all('task').values()].map(({ doc }) => doc);
   expect(tasks).toMatchObject([{ id: `osd-add-${spec().uuid}-1`, kind: 'osd-add', target: 'hv1:sdb', executor: 'hv1', state: 'pending', requestedBy: 'a test' }]);
 });
 
 test('nothing is asked of a node that does not exist, or whose daemon is not alive', async () => {
-  expect(await refusal(osds.add({ node: 'hv9', device: SDB, weight: 1 }, BY))).toBe('not-found');
-  expect(await refusal(osds.add({ node: 'hv2', device: SDB, weight: 1 }, BY))).toBe('state');
+  expect(await refusal(osds.add({ node: 'hv9', device: SDB, weight: 1, zap: false }, BY))).toBe('not-found');
+  expect(await refusal(osds.add({ node: 'hv2', device: SDB, weight: 1, zap: false }, BY))).toBe('state');
   expect(mirror.all('osd').size).toBe(0);
 });
 
 test('an OSD stays while the daemon of its node is not alive, and the refusal says what an operator can do', async () => {
-  await osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY);
+  await osds.add({ node: 'hv1', device: SDB, weight: 1, zap: false }, BY);
   await reported('running');
   await store.remove(pathOf('presence', 'hv1'), mirror.get('presence', 'hv1')?.version ?? 0);
   await mirror.waitFor('presence', 'hv1', 'gone', { timeoutMs: 5_000 });
@@ -82,14 +82,14 @@ test('an OSD stays while the daemon of its node is not alive, and the refusal sa
 
 test('what is being added, or is nobody’s, is not removed', async () => {
   expect(await refusal(osds.remove(ID, { force: true, ...BY }))).toBe('not-found');
-  await osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY);
+  await osds.add({ node: 'hv1', device: SDB, weight: 1, zap: false }, BY);
   await reported('adding');
   expect(await refusal(osds.remove(ID, { force: true, ...BY }))).toBe('state');
   expect(spec().removal).toBeNull();
 });
 
 test('a removal that is asked for again is the same task, and another one by force', async () => {
-  await osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY);
+  await osds.add({ node: 'hv1', device: SDB, weight: 1, zap: false }, BY);
   await reported('running');
   const first = await osds.remove(ID, { force: false, ...BY });
   expect((await osds.remove(ID, { force: false, ...BY })).id).toBe(first.id);
@@ -100,7 +100,7 @@ test('a removal that is asked for again is the same task, and another one by for
 });
 
 test('a node gives up only the request that it has worked on, and forgets only its own OSD', async () => {
-  await osds.add({ node: 'hv1', device: SDB, weight: 1 }, BY);
+  await osds.add({ node: 'hv1', device: SDB, weight: 1, zap: false }, BY);
   await reported('running');
   await osds.remove(ID, { force: false, ...BY });
   const seen = spec();

@@ -69,13 +69,12 @@ describe('OSDs on devices of three nodes, while a guest writes', () => {
     await run('wipefs', '--quiet', '--all', device);
     await osds.partition(device);
     expect(await refusal(device)).toMatch(/not empty: dos/u);
-    await run('wipefs', '--quiet', '--all', device);
     expect(await added()).toEqual(new Map());
   });
 
-  test('are added on each node although its daemon is killed, come up, and get data', async () => {
-    const kills = { hv1: ['start'], hv2: ['prepare', 'join'], hv3: ['register', 'place'] };
-    const tasks = await Promise.all(Object.entries(kills).map(async ([host, steps]) => ({ host, steps, task: await osds.add(host, on(host)) })));
+  test('are added on each node although its daemon is killed, one on a disk that is zapped for it, come up, and get data', async () => {
+    const kills = { hv1: ['start'], hv2: ['zap', 'prepare', 'join'], hv3: ['register', 'place'] };
+    const tasks = await Promise.all(Object.entries(kills).map(async ([host, steps]) => ({ host, steps, task: await osds.add(host, on(host), host === 'hv2' ? { zap: 'yes', yes_i_really_mean_it: 'yes' } : {}) })));
     await Promise.all(tasks.map(({ host, steps, task }) => killAt(host, task, steps)));
     for (const { task } of tasks) expect(await osds.over(task)).toMatchObject({ state: 'SUCCESS', error: null });
     const ids = await added();

@@ -86,9 +86,19 @@ function encoded(part: string): string {
   return encodeURIComponent(Buffer.from(part).toString()) || 'x';
 }
 
+/** Tries one route, so often, or for so long: on a busy machine there are fewer tries, not a longer test. */
+export async function tryRoute(one: Route, tries: fc.Arbitrary<Try>, limits: { runs: number; limitMs: number }, check: (one: Route, given: Try) => Promise<void>): Promise<void> {
+  let last: Promise<void> | undefined;
+  const property = fc.asyncProperty(tries, (given) => (last = check(one, given)));
+  await fc.assert(property, { numRuns: limits.runs, interruptAfterTimeLimit: limits.limitMs, markInterruptAsFailure: false }).catch((error: unknown) => {
+    throw new Error(`${one.method} ${one.path}`, { cause: error });
+  });
+  // fast-check does not wait for a try that is under way when the time is over.
+  await last;
+}
+
 /** Routes that hand the response over or answer in another form when they succeed. */
 const FORMS: Record<string, RegExp> = { 'application/json': /^[[{]/u, 'text/html': /^<!doctype/u, 'application/xml': /^</u, 'text/event-stream': /^retry/u, 'application/octet-stream': /^/u };
-
 
 /** Sends a try; what comes back is the route's reply or a refusal, in the right form. @returns whether it was a refusal. */
 export async function isRefused(base: string, one: Route, given: Try): Promise<boolean> {

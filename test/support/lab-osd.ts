@@ -54,8 +54,8 @@ export class LabOsds {
   }
 
   /** @returns the id of the task. */
-  async add(host: string, device: string): Promise<string> {
-    return this.#ask('POST', '/api/v1/storage/ceph/osd', { node: host, device, weight: OSD_WEIGHT });
+  async add(host: string, device: string, options: { zap?: 'yes'; yes_i_really_mean_it?: 'yes' } = {}): Promise<string> {
+    return this.#ask('POST', '/api/v1/storage/ceph/osd', { node: host, device, weight: OSD_WEIGHT, ...options });
   }
 
   async remove(id: number): Promise<string> {

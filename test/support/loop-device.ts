@@ -8,8 +8,8 @@ const FOLDER_PREFIX = 'pvc-loop-';
 
 /** Block devices of the test's own, on sparse files. The machine has eight, for all: take few, and stop. */
 export interface LoopDevices {
-  /** @returns its path, as /dev/loop3. */
-  make(sizeBytes: number): Promise<string>;
+  /** @returns its path, as /dev/loop3; one that may have partitions when that is said. */
+  make(sizeBytes: number, options?: { partitions: boolean }): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -19,11 +19,11 @@ export async function startLoopDevices(): Promise<LoopDevices> {
   const folder = await mkdtemp(path.join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
   const made: string[] = [];
   return {
-    async make(sizeBytes) {
+    async make(sizeBytes, { partitions } = { partitions: false }) {
       const file = path.join(folder, `${made.length}.img`);
       await writeFile(file, '');
       await truncate(file, sizeBytes);
-      const device = (await run(['losetup', '--find', '--show', file], { timeoutMs: LIMIT_MS })).stdout.trim();
+      const device = (await run(['losetup', '--find', '--show', ...(partitions ? ['--partscan'] : []), file], { timeoutMs: LIMIT_MS })).stdout.trim();
       if (!/^\/dev\/loop\d+$/u.test(device)) throw new Error(`losetup said ${device}`);
       made.push(device);
       return device;

@@ -39,6 +39,7 @@ export class OsdScene {
   readonly #rados: Rados;
   readonly #directory: string;
   readonly #options: Omit<OsdNodeOptions, 'wrap'>;
+  readonly #neighbours: { node: OsdNode; directory: string }[] = [];
 
   private constructor(parts: { cluster: CephCluster; rados: Rados; loops: LoopDevices; device: DevicePath; directory: string; node: OsdNode; zookeeper: MemoryZooKeeper; options: Omit<OsdNodeOptions, 'wrap'> }) {
     this.cluster = parts.cluster;
@@ -64,12 +65,22 @@ export class OsdScene {
   async stop(): Promise<void> {
     const ids = Array.from(this.node.mirror.all('osd-status').values(), ({ doc }) => doc.id).filter((id) => id !== null);
     for (const id of ids) await this.node.host.service.stopOsd(id, AbortSignal.timeout(10_000));
-    await this.node.stop();
+    for (const { node } of [this, ...this.#neighbours]) await node.stop();
     await this.#rados.close();
     await this.cluster.stop();
     await this.loops.stop();
-    await rm(this.#directory, { recursive: true });
-    await rm(`${this.#directory}.keyring`);
+    for (const directory of [this.#directory, ...this.#neighbours.map((one) => one.directory)]) {
+      await rm(directory, { recursive: true });
+      await rm(`${directory}.keyring`);
+    }
+  }
+
+  /** Another node, which has the devices of the first one in front of it as well. */
+  async neighbour(name: string): Promise<OsdNode> {
+    const directory = `${this.#directory}-${name}`;
+    const node = await startOsdNode({ ...this.#options, directory, name });
+    this.#neighbours.push({ node, directory });
+    return node;
   }
 
   /** The daemon is gone as by a kill, and another one starts. */
@@ -86,8 +97,8 @@ export class OsdScene {
     return this.node.mirror.get('osd-status', this.key)?.doc;
   }
 
-  async add(device = this.device, weight = WEIGHT): Promise<Task> {
-    return this.node.osds.add({ node: 'hv1', device, weight }, BY);
+  async add({ zap }: { zap: boolean } = { zap: false }): Promise<Task> {
+    return this.node.osds.add({ node: 'hv1', device: this.device, weight: WEIGHT, zap }, BY);
   }
 
   async remove(force: boolean): Promise<Task> {

@@ -125,17 +125,19 @@ async function steps(context: Context, { reply, what, done }: Started): Promise<
 
 const add = actVerb({
   name: 'add',
-  about: 'Make an OSD of a whole, empty disk of a node',
-  detail: 'A disk with a file system, a partition table or another OSD is refused, and never emptied for this. What fails leaves nothing behind.',
+  about: 'Make an OSD of a whole disk of a node',
+  detail: 'A disk with a file system, a partition table or another OSD is refused, unless --zap is given. One that is in use, or holds an OSD of this cluster, always is. What fails leaves nothing behind.',
   arguments: { node: one('name of the node', { completes: 'node' }), device: one('path of the disk on the node, such as /dev/sdb') },
-  options: { weight: WEIGHT },
+  options: { weight: WEIGHT, zap: flag('--zap', 'destroy first what is on the disk') },
   waits: true,
   examples: [
     ['pvc storage osd add hv1 /dev/sdb', 'with a line for each step'],
+    ['pvc storage osd add hv1 /dev/sdb --zap', 'a disk that was used before'],
     ['pvc storage osd add hv1 /dev/disk/by-id/nvme-X --weight 3.6 --no-wait', 'come back at once; see pvc task list'],
   ],
-  run: async (context, { node, device, weight }) => {
-    const reply = await (await context.storage()).addOsd({ node, device, weight: weight ?? WEIGHT_USUAL });
+  loses: async (_context, { node, device, zap }) => (zap === true ? [`everything on ${device} of node ${node} is destroyed`] : []),
+  run: async (context, { node, device, weight, zap }) => {
+    const reply = await (await context.storage()).addOsd({ node, device, weight: weight ?? WEIGHT_USUAL, ...(zap === true ? { zap, yes_i_really_mean_it: true } : {}) });
     return steps(context, { reply, what: `the new OSD on ${device} of node ${node}`, done: `${device} of node ${node} is an OSD` });
   },
 });

@@ -4,7 +4,7 @@ import type { ShownValue } from '../../../api/openapi.ts';
 import type { Route } from '../../../api/route.ts';
 import type { Logger } from '../../../common/log.ts';
 import { Rados } from '../../../common/rados/rados.ts';
-import { isRefused, nasty, triesOf, type Try } from '../../support/bad-input.ts';
+import { isRefused, nasty, triesOf, tryRoute, type Try } from '../../support/bad-input.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
 import { tellOnFailure } from '../../support/ceph-report.ts';
 import { startScene, type StorageScene } from './storage-support.ts';
@@ -107,11 +107,8 @@ describe.skipIf(cephMissing() !== undefined)('bad input about storage', () => {
     const routes = scene.api.api.routes.filter(({ path, summary }) => path.startsWith('/storage/') && !/(add|remove) an OSD/iu.test(summary));
     expect(routes.length).toBeGreaterThan(20);
     for (const one of routes) {
-      const options = { numRuns: RUNS, interruptAfterTimeLimit: ROUTE_MS, markInterruptAsFailure: false };
       await begin();
-      await fc.assert(fc.asyncProperty(triesOf(one, rightValue), (given) => check(one, given)), options).catch((error: unknown) => {
-        throw new Error(`${one.method} ${one.path}`, { cause: error });
-      });
+      await tryRoute(one, triesOf(one, rightValue), { runs: RUNS, limitMs: ROUTE_MS }, check);
     }
     expect(errors).toEqual([]);
   }, LIMIT_MS);

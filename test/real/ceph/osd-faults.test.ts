@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AppError } from '../../../common/errors.ts';
+import { run } from '../../../common/process.ts';
 import type { OsdWorld } from '../../../node-daemon/reconcilers/osd-observer.ts';
 import type { Task } from '../../../common/schema/task.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
@@ -12,7 +13,7 @@ const LIMIT_MS = 240_000;
 const never = new AbortController().signal;
 
 /** Everything that changes the host or the cluster. */
-type Action = 'register' | 'secret' | 'dropSecret' | 'place' | 'setIn' | 'purge' | 'removeHost' | 'prepare' | 'activate' | 'remove' | 'startOsd' | 'stopOsd' | 'wipe';
+type Action = 'register' | 'secret' | 'dropSecret' | 'place' | 'setIn' | 'purge' | 'removeHost' | 'prepare' | 'activate' | 'remove' | 'startOsd' | 'stopOsd' | 'wipe' | 'zap';
 
 type Guard = <T>(action: Action, work: () => Promise<T>) => Promise<T>;
 
@@ -34,6 +35,7 @@ function guarded(host: OsdWorld, guard: Guard): OsdWorld {
       facts: (path, signal) => devices.facts(path, signal),
       stableName: (path) => devices.stableName(path),
       wipe: (path, uuid, signal) => guard('wipe', () => devices.wipe(path, uuid, signal)),
+      zap: (path, holds, signal) => guard('zap', () => devices.zap(path, holds, signal)),
     },
     store: {
       folder: (id) => store.folder(id),
@@ -96,9 +98,10 @@ describe.skipIf(cephMissing() !== undefined)('work on an OSD', () => {
   }
 
   test('is done by the next daemon, wherever the one before was killed', async () => {
-    const { task, deaths } = await withDeaths(() => scene.add());
+    await run(['mkfs.ext4', '-q', scene.device], { timeoutMs: 60_000 });
+    const { task, deaths } = await withDeaths(() => scene.add({ zap: true }));
     expect(task).toMatchObject({ state: 'done', error: null });
-    expect([...deaths]).toEqual(['secret', 'register', 'prepare', 'place', 'startOsd', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
+    expect([...deaths]).toEqual(['zap', 'secret', 'register', 'prepare', 'place', 'startOsd', 'dropSecret'].flatMap((action) => [`before ${action}`, `after ${action}`]));
     expect(scene.status?.phase).toBe('running');
     expect(await scene.json('osd ls')).toEqual([0, 1, scene.status?.id]);
     const removal = await withDeaths(() => scene.remove(false));

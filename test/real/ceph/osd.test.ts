@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../../../common/process.ts';
 import { osdUuid } from '../../../common/schema/osd.ts';
-import { LinuxBlockDevices } from '../../../node-daemon/drivers/block-device.ts';
+import { LinuxBlockDevices, type DeviceFacts } from '../../../node-daemon/drivers/block-device.ts';
 import { deviceFault } from '../../../node-daemon/plans/osd-device.ts';
 import { ask, startApi, TOKEN, type Answer, type TestApi } from '../../contract/api-support.ts';
 import { cephMissing } from '../../support/ceph-cluster.ts';
@@ -16,6 +16,7 @@ import { partitionTable } from '../../support/partition-table.ts';
 import { until } from '../../support/until.ts';
 
 const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
 const LIMIT_MS = 60_000;
 const never = new AbortController().signal;
 /** Of no OSD. */
@@ -40,7 +41,7 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     await scene.stop();
   });
 
-  const post = (given: { node?: string; device?: string; weight?: string }, headers = {}): Promise<Answer> =>
+  const post = (given: Record<string, string>, headers = {}): Promise<Answer> =>
     ask(api.base, '/storage/ceph/osd', { form: { node: 'hv1', device: scene.device, weight: '0.004', ...given }, headers });
   const remove = (id: number, form: Record<string, string>, headers = {}): Promise<Answer> => ask(api.base, `/storage/ceph/osd/${id}`, { method: 'DELETE', form, headers });
   const osd = async (id: number): Promise<{ up: number; in: number } | undefined> =>
@@ -79,6 +80,15 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     await until(() => scene.status?.phase === 'running', LIMIT_MS, 'its status says so');
   });
 
+  test('a disk that it is on is not zapped by another node that has it in front of it', async () => {
+    await scene.neighbour('hv2');
+    const before = await scene.marks();
+    const answer = await post({ node: 'hv2', zap: 'yes', yes_i_really_mean_it: 'yes' });
+    expect(answer.code).toBe(510);
+    expect(answer.body.message).toContain(`it holds OSD ${scene.status?.id ?? ''} of this cluster`);
+    expect(await scene.marks()).toEqual(before);
+  });
+
   test('a removal needs its word, and an OSD that exists', async () => {
     const id = scene.status?.id ?? -1;
     expect((await remove(id, {})).code).toBe(510);
@@ -106,8 +116,17 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     expect(await scene.cluster.exec(['rbd', 'bench', '--io-type', 'read', '--io-total', '16M', '--io-size', '1M', 'vms/disk'])).toContain('elapsed');
   });
 
+  test('work goes on without the caller that has left', async () => {
+    const leaving = new AbortController();
+    const answer = ask(api.base, '/storage/ceph/osd', { form: { node: 'hv1', device: scene.device, weight: '0.004' }, signal: leaving.signal });
+    await until(() => scene.status !== undefined, LIMIT_MS, 'the node has begun');
+    leaving.abort();
+    await expect(answer).rejects.toThrow();
+    await until(() => scene.status?.phase === 'running', LIMIT_MS, 'the OSD runs');
+    expect(await osd(scene.status?.id ?? -1)).toMatchObject({ up: 1, in: 1 });
+  });
+
   test('one that somebody has purged from Ceph by hand is removed from its node, and its device is empty', async () => {
-    expect((await post({})).code).toBe(200);
     const id = scene.status?.id ?? expect.fail();
     const { service } = scene.node.host;
     // Its daemon would start it again.
@@ -192,5 +211,40 @@ describe.skipIf(cephMissing() !== undefined)('OSDs of a node, through the API', 
     test('of a node that does not exist', async () => {
       expect((await post({ node: 'hv9' })).body.message).toMatch(/no node has this name/u);
     });
+  });
+
+  test('a disk that was used before is zapped and becomes one, when that is really meant', async () => {
+    await run(['mkfs.ext4', '-q', scene.device], { timeoutMs: 60_000 });
+    const refusal = await post({ zap: 'yes' });
+    expect([refusal.code, refusal.body.message]).toEqual([510, expect.stringContaining('yes_i_really_mean_it')]);
+    expect(await scene.signatures()).toEqual(['ext4']);
+    const answer = await post({ zap: 'yes', 'yes-i-really-mean-it': 'yes' });
+    expect(answer.code, answer.text).toBe(200);
+    expect(await osd(scene.status?.id ?? -1)).toMatchObject({ up: 1, in: 1 });
+    expect((await remove(scene.status?.id ?? -1, { yes_i_really_mean_it: 'yes' })).code).toBe(200);
+    expect(await scene.marks()).toEqual(empty);
+  });
+
+  test('zapping takes partitions away, and nothing that is in use or has changed', async () => {
+    const { devices } = scene.node.host;
+    const device = await scene.loops.make(2 * GIB, { partitions: true });
+    await writeFile(device, partitionTable(), { flag: 'r+' });
+    // A kernel that reads such tables has found it by itself.
+    const found = async (): Promise<DeviceFacts> => devices.facts(device, never);
+    if (!(await found().then((facts) => facts.kind === 'device' && facts.partitions.length > 0))) await run(['addpart', device, '1', '2048', '65536'], { timeoutMs: 10_000 });
+    const partition = `${device}p1`;
+    await run(['mkfs.ext4', '-q', partition], { timeoutMs: 60_000 });
+    expect(await found()).toMatchObject({ partitions: [partition], users: [], mounts: [], signatures: ['dos'], busy: false });
+    expect((await post({ device })).body.message).toContain(`it has partitions: ${partition}; only zap`);
+    const handle = await open(partition, constants.O_RDONLY | constants.O_EXCL);
+    try {
+      await expect(devices.zap(device, null, never)).rejects.toThrow(/in use/u);
+    } finally {
+      await handle.close();
+    }
+    await expect(devices.zap(device, UUID, never)).rejects.toThrow(/has changed meanwhile/u);
+    expect(await found()).toMatchObject({ partitions: [partition], signatures: ['dos'] });
+    await devices.zap(device, null, never);
+    expect(await found()).toMatchObject({ partitions: [], signatures: [], busy: false });
   });
 });
