@@ -53,32 +53,38 @@ export class Context {
     return this.#connection;
   }
 
-  async identity(): Promise<IdentityClient> {
-    return new (await import('../identity-client.ts')).IdentityClient(await this.connection());
+  identity(): Promise<IdentityClient> {
+    return this.#connected(import('../identity-client.ts'), (module, connection) => new module.IdentityClient(connection));
   }
 
-  async cluster(): Promise<ClusterClient> {
-    return new (await import('../cluster-client.ts')).ClusterClient(await this.connection());
+  cluster(): Promise<ClusterClient> {
+    return this.#connected(import('../cluster-client.ts'), (module, connection) => new module.ClusterClient(connection));
   }
 
-  async nodes(): Promise<NodeClient> {
-    return new (await import('../node-client.ts')).NodeClient(await this.connection());
+  nodes(): Promise<NodeClient> {
+    return this.#connected(import('../node-client.ts'), (module, connection) => new module.NodeClient(connection));
   }
 
-  async vms(): Promise<VmClient> {
-    return new (await import('../vm-client.ts')).VmClient(await this.connection());
+  vms(): Promise<VmClient> {
+    return this.#connected(import('../vm-client.ts'), (module, connection) => new module.VmClient(connection));
   }
 
-  async networks(): Promise<NetworkClient> {
-    return new (await import('../network-client.ts')).NetworkClient(await this.connection());
+  networks(): Promise<NetworkClient> {
+    return this.#connected(import('../network-client.ts'), (module, connection) => new module.NetworkClient(connection));
   }
 
-  async storage(): Promise<StorageClient> {
-    return new (await import('../storage-client.ts')).StorageClient(await this.connection());
+  storage(): Promise<StorageClient> {
+    return this.#connected(import('../storage-client.ts'), (module, connection) => new module.StorageClient(connection));
   }
 
-  async tasks(): Promise<TaskClient> {
-    return new (await import('../task-client.ts')).TaskClient(await this.connection());
+  tasks(): Promise<TaskClient> {
+    return this.#connected(import('../task-client.ts'), (module, connection) => new module.TaskClient(connection));
+  }
+
+  /** The module of a client is loaded while the connection is opened. */
+  async #connected<M, C>(loading: Promise<M>, client: (module: M, connection: Connection) => C): Promise<C> {
+    const [module, connection] = await Promise.all([loading, this.connection()]);
+    return client(module, connection);
   }
 
   /** Ends the connection that is kept for a next call. */
