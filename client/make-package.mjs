@@ -19,12 +19,12 @@ const made = {
   type: root.type,
   engines: root.engines,
   exports: { '.': entry },
-  bin: { pvc: './cli/pvc.mjs' },
+  bin: { pvc: './cli/pvc.cjs' },
   man: ['./man/pvc.1'],
   dependencies: { zod: root.dependencies.zod },
 };
 rmSync(join(folder, 'cli'), { recursive: true, force: true });
 execFileSync(process.execPath, [join(here, 'bundle-command.mjs'), join(folder, 'cli')], { stdio: 'inherit' });
 mkdirSync(join(folder, 'man'), { recursive: true });
-writeFileSync(join(folder, 'man/pvc.1'), execFileSync(process.execPath, [join(folder, 'cli/pvc.mjs'), 'manual']));
+writeFileSync(join(folder, 'man/pvc.1'), execFileSync(process.execPath, [join(folder, 'cli/pvc.cjs'), 'manual']));
 writeFileSync(join(folder, 'package.json'), `${JSON.stringify(made, null, 2)}\n`);

@@ -13,4 +13,7 @@ process.stdout.on('error', (error) => {
   if (!isBrokenPipe(error)) throw error;
   process.exit();
 });
-process.exitCode = await runCli(process.argv.slice(2), processTerminal(holdingClock));
+/** Resolves when all is done and said. */
+export const finished = runCli(process.argv.slice(2), processTerminal(holdingClock)).then((code) => {
+  process.exitCode = code;
+});

@@ -10,7 +10,7 @@ const RUNS = 21;
 const LIMIT_MS = 10_000;
 
 /** This file runs compiled, below dist. */
-const COMMAND = resolve(import.meta.dirname, '../../client-package/cli/pvc.mjs');
+const COMMAND = resolve(import.meta.dirname, '../../client-package/cli/pvc.cjs');
 
 /** The bundled `pvc` from its start to its end, and Node alone for comparison, in turns. */
 export const pvcStart: LabBench = {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Script } from 'node:vm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { aZooKeeper, startApi, TOKEN, type TestApi } from './api-support.ts';
 
@@ -74,6 +75,13 @@ export const statusOf = (error: ClientError): number | undefined => error.status
   for (const [name, text] of [['right.mts', right], ['right.cts', right], ['wrong.mts', wrong]] as const) writeFileSync(join(project, name), text);
   expect(check('right.mts', 'right.cts', 'wrong.mts').match(/^.*\.[mc]ts\(|error TS\d+/gmu)).toEqual(['wrong.mts(', 'error TS2561', 'wrong.mts(', 'error TS2322']);
 }, 240_000);
+
+test('its command starts from what was compiled when it was built', () => {
+  const cli = join(project, 'node_modules/pvc-client/cli');
+  const script = new Script(readFileSync(join(cli, 'command.js'), 'latin1'), { cachedData: readFileSync(join(cli, 'command.cache')) });
+  expect(script.cachedDataRejected).toBe(false);
+  expect(run(project, 'node_modules/.bin/pvc', '--help')).toMatch(/^Usage: pvc /u);
+});
 
 test('the project itself offers the same entry to those who have it whole', () => {
   const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { exports: Record<string, { default: string }> };

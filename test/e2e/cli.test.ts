@@ -270,7 +270,7 @@ test("README's first hour can be typed as it stands there, on a cluster without 
   await typeFirstHour(pvc.command.open('bash --norc --noprofile -i', env, 2 * LONG_MS), {
     except: {
       'npm run lab': 'the lab of these tests is up',
-      'ln -sf $PWD/dist/client-package/cli/pvc.mjs /usr/local/bin/pvc': "the machine's own folder; the shell here has the command in another one",
+      'ln -sf $PWD/dist/client-package/cli/pvc.cjs /usr/local/bin/pvc': "the machine's own folder; the shell here has the command in another one",
     },
   });
 });

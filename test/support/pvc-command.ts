@@ -46,7 +46,7 @@ export function bundledPvc(env: Record<string, string>): PvcCommand {
   const cli = join(folder, 'cli');
   execFileSync(process.execPath, [join(ROOT, 'client/bundle-command.mjs'), cli], { timeout: LIMIT_MS });
   mkdirSync(join(folder, 'bin'));
-  symlinkSync(join(cli, 'pvc.mjs'), join(folder, 'bin/pvc'));
+  symlinkSync(join(cli, 'pvc.cjs'), join(folder, 'bin/pvc'));
   const base = { HOME: folder, TMPDIR: folder, PATH: `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}`, LANG: 'C.UTF-8', TERM: 'xterm', ...env };
   const children = new Set<ChildProcess>();
   return {
