@@ -1,7 +1,8 @@
 /**
  * Runs an example: `PVC_TOKEN=… node run-example.js ENDPOINT EXAMPLE …`, where EXAMPLE is one of
  * `batch NAME…`, `network VNI NAME NAME`, `snapshot VM SNAPSHOT FILE`, `restore POOL VOLUME FILE NAME`.
- * `PVC_CA` may have the certificate authority to trust, as PEM text. The VMs have 256 MiB, and no disk unless it is restored.
+ * `PVC_CA` may have the certificate authority to trust, as PEM text. `PVC_DOMAIN_TYPE=qemu` is for nodes without KVM. The VMs have 256 MiB, and no
+ * disk unless it is restored.
  */
 import { ClientError } from '../client-error.ts';
 import { Connection } from '../connection.ts';
@@ -14,8 +15,10 @@ import { twoVmsAndANetwork } from './two-vms-and-a-network.ts';
 /** Guests without a disk are started within seconds, or never. */
 const LIMIT_MS = 120_000;
 
+const DOMAIN_TYPE = process.env['PVC_DOMAIN_TYPE'] ?? 'kvm';
+
 function definition(name: string, devices = ''): string {
-  return `<domain type="kvm"><name>${name}</name><memory unit="MiB">256</memory><vcpu>1</vcpu><os><type arch="x86_64" machine="q35">hvm</type></os><devices>${devices}</devices></domain>`;
+  return `<domain type="${DOMAIN_TYPE}"><name>${name}</name><memory unit="MiB">256</memory><vcpu>1</vcpu><os><type arch="x86_64" machine="q35">hvm</type></os><devices>${devices}</devices></domain>`;
 }
 
 /** @returns whether all went well. @throws ClientError. */
