@@ -24,7 +24,7 @@ describe.skipIf(freshMachineMissing() !== undefined)('on a Debian on which nothi
     expect(await machine.run(['npm', 'run', 'lab'], SHORT_MS)).toContain('http://127.0.0.1:7370');
     // Not every Debian's Ceph can tell what its OSDs do at the moment.
     const osds = 'export $(npm run -s lab -- env); pvc storage osd list --columns id --format raw';
-    expect(await machine.run(['bash', '-c', osds], SHORT_MS)).toBe('0\n1\n2\n');
+    expect(await machine.run(['bash', '-c', osds], SHORT_MS)).toBe('0\n1\n2');
     await machine.run(['npm', 'run', 'lab', '--', 'down'], SHORT_MS);
     expect(await machine.run(['ps', '-e', '-o', 'comm='], SHORT_MS)).toMatch(/^bash\nsleep\nps$/u);
     expect(await machine.run(['ls', '/run/netns'], SHORT_MS).catch(() => '')).toBe('');
