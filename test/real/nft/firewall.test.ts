@@ -169,6 +169,8 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     await namespace.commands('ip -n a link set eth0 address 52:54:00:aa:bb:77');
     expect(await pings('a', '10.5.0.1')).toBe(false);
     await inForce([{ ...A, antiSpoofing: false }, B]);
+    // Its question for the router's MAC address is under way since it was in vain, and asked again only after a second.
+    await namespace.commands('ip -n a neigh flush dev eth0');
     expect(await pings('a', '10.5.0.1')).toBe(true);
     await namespace.commands('ip -n a link set eth0 address 52:54:00:aa:bb:01', 'ip neigh flush dev vmbr1001');
   });
