@@ -65,7 +65,7 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ act: fc.constant('put' as const), kind: fc.constant('vm-status' as const), vm, doc: status }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('put' as const), kind: fc.constantFrom('vm' as const, 'vm-status' as const), vm, doc: fc.constant('not a document') }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant('drop' as const), kind: fc.constantFrom('vm' as const, 'vm-status' as const), vm }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constantFrom('cut' as const, 'heal' as const, 'expire' as const) }) },
+  { weight: 3, arbitrary: fc.record({ act: fc.constantFrom('cut' as const, 'heal' as const, 'expire' as const) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constantFrom('follow' as const, 'leave' as const) }) },
 );
 
