@@ -57,6 +57,12 @@ export class CephCommands {
     await rados.monCommand(command, { timeoutMs: CHANGE_LIMIT_MS });
   }
 
+  /** Resolves when reads and writes know which pools there are now; commands always do. */
+  async learnPools(): Promise<void> {
+    const rados = await this.#link.rados();
+    await rados.waitForLatestMap({ timeoutMs: READ_LIMIT_MS });
+  }
+
   /** What exists now. */
   async osdDump(): Promise<OsdDump> {
     return this.monJson(osdDump, { prefix: 'osd dump' });

@@ -66,6 +66,7 @@ export class CephPools implements PoolStorage {
     await this.#commands.change({ prefix: 'osd pool create', pool: name, pool_type: 'replicated', pg_num: pgs, pgp_num: pgs, autoscale_mode: 'off', ...rule, ...size });
     if (replication !== undefined) await this.#commands.change({ prefix: 'osd pool set', pool: name, var: 'min_size', val: String(replication.minCopies) });
     await this.#commands.change({ prefix: 'osd pool application enable', pool: name, app: 'rbd' });
+    await this.#commands.learnPools();
     this.#figures.forget();
   }
 

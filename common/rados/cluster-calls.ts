@@ -62,6 +62,7 @@ export const fsidCall: Call<object, string> = { name: 'fsid', lane: 'mon', effec
 export const instanceIdCall: Call<object, bigint> = { name: 'instance-id', lane: 'mon', effect: 'read', args: none, result: z.bigint() };
 export const addressesCall: Call<object, string> = { name: 'addresses', lane: 'mon', effect: 'read', args: none, result: z.string() };
 export const statisticsCall: Call<object, ClusterStatistics> = { name: 'cluster-statistics', lane: 'mon', effect: 'read', args: none, result: clusterStatistics };
+export const latestMapCall: Call<object, undefined> = { name: 'latest-map', lane: 'mon', effect: 'read', args: none, result: nothing };
 export const settingCall: Call<OneName, string> = { name: 'setting', lane: 'mon', effect: 'read', args: oneName, result: z.string() };
 export const poolListCall: Call<object, string[]> = { name: 'pool-list', lane: 'mon', effect: 'read', args: none, result: z.array(z.string()) };
 export const poolLookupCall: Call<OneName, number> = { name: 'pool-lookup', lane: 'mon', effect: 'read', args: oneName, result: z.int() };

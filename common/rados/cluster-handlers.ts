@@ -7,6 +7,7 @@ import {
   connectCall,
   fsidCall,
   instanceIdCall,
+  latestMapCall,
   poolCreateCall,
   poolDeleteCall,
   poolListCall,
@@ -57,6 +58,7 @@ export const clusterHandlers: readonly Handler[] = [
     return text.toString('latin1', 0, context.check(context.rados.fsid(context.cluster, text, text.byteLength)));
   }),
   handle(instanceIdCall, ({ rados, cluster }) => rados.instanceId(cluster)),
+  handle(latestMapCall, (context) => void context.check(context.rados.waitForLatestMap(context.cluster))),
   handle(addressesCall, (context) => {
     const out = new Cells(1);
     context.check(context.rados.addresses(context.cluster, out.buffer));

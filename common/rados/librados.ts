@@ -24,6 +24,7 @@ function clusterFunctions(library: NativeLibrary) {
     fsid: library.int('rados_cluster_fsid', 'void *', 'void *', 'size_t'),
     statistics: library.int('rados_cluster_stat', 'void *', 'void *'),
     instanceId: library.wide('rados_get_instance_id', 'void *'),
+    waitForLatestMap: library.int('rados_wait_for_latest_osdmap', 'void *'),
     addresses: library.int('rados_getaddrs', 'void *', 'void *'),
     bufferFree: library.nothing('rados_buffer_free', 'void *'),
     monCommand: library.int('rados_mon_command', 'void *', ...command),

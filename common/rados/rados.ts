@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { AppError } from '../errors.ts';
 import { silentLogger, type Logger } from '../log.ts';
 import type { CallOptions } from './call.ts';
-import { addressesCall, COMMAND_CALLS, fsidCall, instanceIdCall, settingCall, statisticsCall, versionCall, type ClusterStatistics } from './cluster-calls.ts';
+import { addressesCall, COMMAND_CALLS, fsidCall, instanceIdCall, latestMapCall, settingCall, statisticsCall, versionCall, type ClusterStatistics } from './cluster-calls.ts';
 import { Ioctx } from './ioctx.ts';
 import { Pools } from './pools.ts';
 import { RadosProcess } from './rados-process.ts';
@@ -93,6 +93,14 @@ export class Rados {
   /** Addresses of this client as a blocklist takes them. */
   async addresses(options?: CallOptions): Promise<string> {
     return this.#process.call(addressesCall, {}, options);
+  }
+
+  /**
+   * Until this client has the OSD map that the monitors have now. A client asks for a newer one when it notices that its own is old, so that
+   * the first call in a pool that was removed and made again can end with 'not-found'.
+   */
+  async waitForLatestMap(options?: CallOptions): Promise<void> {
+    await this.#process.call(latestMapCall, {}, options);
   }
 
   /** The value of one of Ceph's settings for this client. @throws AppError 'not-found' when there is none of that name. */

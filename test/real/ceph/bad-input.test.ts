@@ -65,8 +65,10 @@ describe.skipIf(cephMissing() !== undefined)('bad input about storage', () => {
 
   /** What the tries are about, whatever an earlier one did to it. */
   async function population(): Promise<void> {
+    await rados.waitForLatestMap();
     const there = await rados.pools.list();
     for (const pool of POOLS) if (!there.includes(pool)) await scene.command('/pool', { query: { pool, pgs: '8' } });
+    await rados.waitForLatestMap();
     const volumes = await rados.rbd('vms').list();
     for (const volume of ['a', 'b']) if (!volumes.includes(volume)) await rados.rbd('vms').create(volume, 8 * 2 ** 20);
     const snapshots = (await rados.rbd('vms').snapshots.list('a')).map(({ name }) => name);

@@ -139,6 +139,17 @@ describe.skipIf(cephMissing() !== undefined)('pools', () => {
     expect(await refusal('/pool/one', { method: 'DELETE', query: 'yes-i-really-mean-it=yes' })).toContain('one');
   });
 
+  test('a pool that is made anew under the name of a removed one can be used at once', async () => {
+    const make = (): Promise<string> => scene.command('/pool', { query: { pool: 'again', pgs: '8' } });
+    await make();
+    for (let times = 0; times < 5; times += 1) {
+      await scene.command('/volume', { query: { pool: 'again', volume: 'v', size: '1M' } });
+      await scene.command('/pool/again', { method: 'DELETE', query: 'yes_i_really_mean_it' });
+      await make();
+    }
+    expect((await scene.ask('/volume', { query: { pool: 'again' } })).body).toEqual([]);
+  });
+
   test("Ceph's own refusal of a removal is told in its words", async () => {
     await scene.ceph.exec(['ceph', 'config', 'set', 'mon', 'mon_allow_pool_delete', 'false']);
     await scene.ceph.exec(['ceph', 'tell', 'mon.a', 'injectargs', '--mon_allow_pool_delete=false']);
