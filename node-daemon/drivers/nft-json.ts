@@ -8,7 +8,8 @@ import type { FirewallFamily, FirewallFault, ObservedChain, ObservedFirewall, Ob
 const scalar = z.union([z.string(), z.number().transform(String), z.looseObject({ prefix: z.object({ addr: z.string(), len: z.int() }) }).transform(({ prefix }) => `${prefix.addr}/${prefix.len}`)]);
 const concatenation = z.looseObject({ concat: z.array(scalar) }).transform(({ concat }) => concat.join(' . '));
 const key = z.union([scalar, concatenation, z.looseObject({ elem: z.looseObject({ val: z.union([scalar, concatenation]) }) }).transform(({ elem }) => elem.val)]);
-const verdict = z.looseObject({ jump: z.object({ target: z.string() }) }).transform(({ jump }) => `jump ${jump.target}`);
+/** `{"goto": {"target": "in-7"}}`, `{"drop": null}`. */
+const verdict = z.record(z.string(), z.object({ target: z.string() }).nullable()).transform((told) => Object.entries(told).map(([kind, to]) => (to === null ? kind : `${kind} ${to.target}`)).join(' '));
 const element = z.union([key, z.tuple([key, verdict]).transform(([from, to]) => `${from} : ${to}`)]);
 
 const place = { family: z.string(), table: z.string() };

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { describeFault, findFaultyLine, withoutRule } from './firewall-fault.ts';
 
 const COMMON = { vni: undefined, lines: ['add set inet pvc clients { type ifname; }'] };
-const ADDED = { vni: 7, lines: ['add chain inet pvc in-7', 'add rule inet pvc in-7 bogus', 'add element inet pvc in { "vmbr7" : jump in-7 }'] };
+const ADDED = { vni: 7, lines: ['add chain inet pvc in-7', 'add rule inet pvc in-7 bogus', 'add element inet pvc in { "vmbr7" : goto in-7 }'] };
 const INSERTED = { vni: 8, lines: ['insert rule inet pvc out-8 index 2 bogus too'] };
 const CHANGES = [COMMON, ADDED, INSERTED];
 
@@ -20,7 +20,7 @@ describe('the line that nft does not take', () => {
   });
 
   test.each([
-    ['added', 7, ['add chain inet pvc in-7', 'add element inet pvc in { "vmbr7" : jump in-7 }'], 'in rule "bogus": syntax error'],
+    ['added', 7, ['add chain inet pvc in-7', 'add element inet pvc in { "vmbr7" : goto in-7 }'], 'in rule "bogus": syntax error'],
     ['inserted', 9, [], 'out rule "bogus too": syntax error'],
   ])('is left out and named when it is an %s rule', (_how, line, left, text) => {
     const found = at(line);

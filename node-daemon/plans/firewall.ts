@@ -47,7 +47,7 @@ export interface HostNetworks {
   readonly prefixes: readonly string[];
   /** Devices that lead there and nowhere else. */
   readonly devices: readonly string[];
-  /** The device towards the outside, where addresses are translated; undefined: nowhere. */
+  /** The device towards the outside, where addresses are translated; undefined: nowhere, which spares every packet a hook. */
   readonly upstreamDevice: string | undefined;
 }
 
@@ -65,8 +65,8 @@ const SERVICES = [
 ];
 
 /**
- * What all networks share. Traffic from one network to another passes three base chains: an accept ends one of them and not the next, so
- * that leave to go out is not leave to come in.
+ * What all networks share. Traffic from one network to another passes two base chains: an accept ends one of them and not the next, so
+ * that leave to go out is not leave to come in. What goes to no network may go to the hosts, whose guard comes last.
  */
 export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks, digest: Digest): FirewallPart {
   const v4 = prefixes.filter((prefix) => !prefix.includes(':'));
@@ -78,18 +78,18 @@ export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks,
   ];
   const translated = upstreamDevice === undefined ? [] : ['ip saddr @nat4', 'ip6 saddr @nat6'].map((from) => `oifname "${upstreamDevice}" ${from} masquerade`);
   const inet = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => marked({ family: 'inet', name, hook, rules }, digest);
+  const postrouting = inet('postrouting', 'type nat hook postrouting priority 100; policy accept;', translated);
   const bridge = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => marked({ family: 'bridge', name, hook, rules }, digest);
   return {
     vni: undefined,
     sets: SETS,
     chains: [
       inet('hosts', undefined, [...REPLIES, 'iifname @clients counter drop']),
-      inet('forward-hosts', forwardAt(-2), towardsHosts),
       inet('forward-out', forwardAt(-1), ['iifname vmap @out']),
-      inet('forward-in', forwardAt(0), ['oifname vmap @in']),
+      inet('forward-in', forwardAt(0), ['oifname vmap @in', ...towardsHosts]),
       inet('services', undefined, [...REPLIES, ...SERVICES, 'counter drop']),
       inet('input', INPUT, ['iifname @clients jump services']),
-      inet('postrouting', 'type nat hook postrouting priority 100; policy accept;', translated),
+      ...(translated.length === 0 ? [] : [postrouting]),
       bridge('port-ip4', undefined, ['udp sport 67 udp dport 68 counter drop']),
       bridge('port-ip6', undefined, ['icmpv6 type nd-router-advert counter drop', 'udp sport 547 udp dport 546 counter drop']),
       bridge('prerouting', 'type filter hook prerouting priority 0; policy accept;', ['iifname vmap @ports']),
@@ -102,13 +102,16 @@ function marked(chain: Omit<DesiredChain, 'mark'>, digest: Digest): DesiredChain
   return { ...chain, mark: digest(JSON.stringify([chain.hook ?? null, chain.rules])) };
 }
 
+/** More devices than a host can have. The kernel looks faster into a set whose size it knows; this one takes 1 MiB. */
+const DEVICES = 'size 65535;';
+
 const SETS: readonly DesiredSet[] = [
-  { family: 'inet', name: 'clients', kind: 'set', declaration: 'type ifname;' },
-  { family: 'inet', name: 'out', kind: 'map', declaration: 'type ifname : verdict;' },
-  { family: 'inet', name: 'in', kind: 'map', declaration: 'type ifname : verdict;' },
+  { family: 'inet', name: 'clients', kind: 'set', declaration: `type ifname; ${DEVICES}` },
+  { family: 'inet', name: 'out', kind: 'map', declaration: `type ifname : verdict; ${DEVICES}` },
+  { family: 'inet', name: 'in', kind: 'map', declaration: `type ifname : verdict; ${DEVICES}` },
   { family: 'inet', name: 'nat4', kind: 'set', declaration: 'type ipv4_addr; flags interval;' },
   { family: 'inet', name: 'nat6', kind: 'set', declaration: 'type ipv6_addr; flags interval;' },
-  { family: 'bridge', name: 'ports', kind: 'map', declaration: 'type ifname : verdict;' },
+  { family: 'bridge', name: 'ports', kind: 'map', declaration: `type ifname : verdict; ${DEVICES}` },
 ];
 
 /** The chains of one network: its rules in order, after what guards against foreign senders. */
@@ -128,8 +131,8 @@ export function desiredNetwork(network: ManagedNetwork, acl: NetworkAcl | undefi
     chains: [chain('in', []), chain('out', antiSpoofing ? senders : [])],
     elements: [
       inet('clients', `"${bridge}"`),
-      inet('in', `"${bridge}" : jump ${chainName('in', vni)}`),
-      inet('out', `"${bridge}" : jump ${chainName('out', vni)}`),
+      inet('in', `"${bridge}" : goto ${chainName('in', vni)}`),
+      inet('out', `"${bridge}" : goto ${chainName('out', vni)}`),
       ...(nat && ip4 !== null ? [inet('nat4', ip4.network)] : []),
       ...(nat && ip6 !== null ? [inet('nat6', ip6.network)] : []),
     ],
@@ -154,19 +157,21 @@ export function desiredPorts(ports: readonly GuestPort[], digest: Digest): Firew
     vni: undefined,
     sets: [],
     chains: guarded.map((port) => marked({ family: 'bridge', name: tapName(port.mac), hook: undefined, rules: portRules(port) }, digest)),
-    elements: guarded.map(({ mac }) => ({ family: 'bridge', set: 'ports', text: `"${tapName(mac)}" : jump ${tapName(mac)}` })),
+    elements: guarded.map(({ mac }) => ({ family: 'bridge', set: 'ports', text: `"${tapName(mac)}" : goto ${tapName(mac)}` })),
   };
 }
 
 /**
  * Frames that a guest may not send: with another's MAC or, where its address is fixed, IP address (0.0.0.0 and :: ask for one, link-local
- * addresses never leave the network), and the answers of a router or a DHCP server. What most frames are comes first.
+ * addresses never leave the network), and the answers of a router or a DHCP server. What most frames are is let through at once; a port is
+ * where ICMP has type and code.
  */
 function portRules({ mac, network, reservation }: GuestPort): string[] {
   const ip4 = reservation?.ip4 ?? null;
   // Where DHCP is for IPv4 alone, guests make their own IPv6 addresses.
   const ip6 = network.ip4?.dhcp == null ? (reservation?.ip6 ?? null) : null;
   return [
+    `meta protocol ip ether saddr ${mac} ${ip4 === null ? '' : `ip saddr ${ip4} `}th sport != 67 accept`,
     `ether saddr != ${mac} counter drop`,
     ...(ip4 === null ? [] : [`ip saddr != ${ip4} ip saddr != 0.0.0.0 counter drop`]),
     'ether type ip goto port-ip4',

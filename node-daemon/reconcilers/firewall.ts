@@ -82,7 +82,9 @@ export class FirewallReconciler implements Reconciler {
     // A stale mirror takes nothing away and opens nothing.
     if (this.#deps.mirror.staleForMs() > 0) return DONE;
     const documents = this.#documents();
-    const parts = [desiredBase(this.#deps.hosts, textDigest), this.#portsPart(), ...documents.map((of) => this.#partOf(of))];
+    const { hosts } = this.#deps;
+    const upstreamDevice = documents.some(({ network }) => network.doc.nat) ? hosts.upstreamDevice : undefined;
+    const parts = [desiredBase({ ...hosts, upstreamDevice }, textDigest), this.#portsPart(), ...documents.map((of) => this.#partOf(of))];
     const changes = diffFirewall(parts, await this.#look(signal));
     const refused = changes.length === 0 ? new Map<number, string>() : await this.#apply(parts, changes, signal);
     for (const { network, acl } of documents) {

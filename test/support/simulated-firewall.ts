@@ -101,7 +101,7 @@ function takeChain(table: Table, action: string, name: string, rest: string | un
   if (action === 'flush chain') rules.length = 0;
   else if (action === 'add rule') rules.push(rest ?? '');
   else if (action === 'insert rule') rules.splice(Number(/^index (\d+) /u.exec(rest ?? '')?.[1]), 0, (rest ?? '').replace(/^index \d+ /u, ''));
-  else if ([...table.sets.values()].some((held) => [...held].some((key) => key.endsWith(`jump ${name}`)))) return 'Device or resource busy';
+  else if ([...table.sets.values()].some((held) => [...held].some((key) => key.endsWith(` ${name}`)))) return 'Device or resource busy';
   else table.chains.delete(name);
   return undefined;
 }

@@ -156,6 +156,16 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     await server;
   });
 
+  test('addresses are translated towards the outside while a network wants it; otherwise no packet meets the hook for it', async () => {
+    await namespace.commands('ip -n host addr add 192.0.2.1/32 dev lo', 'ip route add 192.0.2.1 via 10.77.0.12', 'ip -n host route add blackhole 10.5.0.0/24');
+    for (const nat of [false, true, false]) {
+      await inForce([{ ...A, nat }, B]);
+      expect([nat, await pings('a', '192.0.2.1')]).toEqual([nat, nat]);
+      expect((await firewall.list()).get('inet')?.chains.has('postrouting')).toBe(nat);
+    }
+    await namespace.commands('ip -n host route del blackhole 10.5.0.0/24');
+  });
+
   test('a guest cannot use the address of another, and may when its network says so', async () => {
     const guest = aVm({ interfaces: [{ mac: '52:54:00:aa:bb:01', vni: 1_001 }] });
     mirror.fill('vm', [versioned(guest.uuid, guest)]);
@@ -222,7 +232,7 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     const acl: NetworkAcl = { vni: 1_002, in: [rule('no-ping', 'icmp type echo-request drop')], out: [] };
     await namespace.commands('nft add table inet theirs', 'nft add chain inet theirs c');
     await inForce([A, B], [acl]);
-    for (const damage of ['flush chain inet pvc in-1002', 'delete table inet pvc', 'flush map inet pvc in', 'add chain inet pvc stray', 'delete table bridge pvc']) {
+    for (const damage of ['flush chain inet pvc in-1002', 'delete table inet pvc', 'flush map inet pvc in', 'add element inet pvc in { "vmbr9" : drop }', 'add chain inet pvc stray', 'delete table bridge pvc']) {
       await namespace.commands(`nft ${damage}`);
       reconciler.doubt();
       await inForce([A, B], [acl]);
