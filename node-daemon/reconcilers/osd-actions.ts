@@ -51,7 +51,7 @@ export class OsdActions {
     const { cluster, devices, service, store } = this.#deps.world;
     switch (action) {
       case 'zap':
-        return devices.zap(seen.deviceName, seen.holds, signal);
+        return devices.zap(seen.deviceName, seen.label, signal);
       case 'register':
         return this.#register(spec, signal);
       case 'prepare':

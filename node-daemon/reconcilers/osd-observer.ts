@@ -23,7 +23,7 @@ export interface SeenOsd {
   /** The device that holds it, by a name that stays; else the one that was asked for. */
   readonly deviceName: string;
   /** The OSD whose label is on that device; null: none. */
-  readonly holds: OsdUuid | null;
+  readonly label: OsdUuid | null;
 }
 
 /** Looks at one OSD from all sides. Remembers only since when something has been so. */
@@ -59,13 +59,13 @@ export class OsdObserver {
     const label = labelOf(device);
     const holds = spec.zap && cluster === undefined && label !== null && label !== spec.uuid ? await this.#world.cluster.find(label, signal) : undefined;
     const view = { spec, task, cluster, device, holds, folder, service, beingMade, hostIsEmpty, drain, joiningMs: this.#joining(spec.uuid, cluster, service), exhausted, limits: this.#limits };
-    return { view, seen: { id, deviceName: host.deviceName, holds: label } };
+    return { view, seen: { id, deviceName: host.deviceName, label } };
   }
 
   /** For an OSD that shall run, without a word from the cluster. */
   async lookAtKept(spec: OsdSpec, id: OsdId, signal: AbortSignal): Promise<{ view: KeptOsdView; seen: SeenOsd }> {
     const { device, service, deviceName } = await this.#host(spec, id, signal);
-    return { view: { spec, device, service }, seen: { id, deviceName, holds: labelOf(device) } };
+    return { view: { spec, device, service }, seen: { id, deviceName, label: labelOf(device) } };
   }
 
   async #host(spec: OsdSpec, id: OsdId | undefined, signal: AbortSignal): Promise<{ device: DeviceFacts; deviceName: string; folder: OsdFolder | undefined; service: OsdServiceState; beingMade: boolean }> {

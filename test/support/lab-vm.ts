@@ -1,4 +1,5 @@
 import { delay, systemClock } from '../../common/clock.ts';
+import { describeError } from '../../common/errors.ts';
 import type { Lab } from './lab.ts';
 
 /** A guest boots in two seconds on an idle machine; with everything else on two cores it took ten times as long. */
@@ -80,15 +81,28 @@ export class LabVm {
   /** Waits until the guest counts beyond `count`. */
   async countsBeyond(count: number, limitMs = BOOT_LIMIT_MS): Promise<number[]> {
     let seen: number[] = [];
-    await eventually(
-      async () => {
-        seen = await this.counts();
-        return (seen.at(-1) ?? 0) > count;
-      },
-      limitMs,
-      () => `${this.name} to count beyond ${count}; it counted ${seen.slice(-3).join(', ')}`,
-    );
+    const further = async (): Promise<boolean> => {
+      seen = await this.counts();
+      return (seen.at(-1) ?? 0) > count;
+    };
+    try {
+      await eventually(further, limitMs, () => `${this.name} to count beyond ${count}; it counted ${seen.slice(-3).join(', ')}`);
+    } catch (error) {
+      throw new Error(await this.#whatHostsSay(), { cause: error });
+    }
     return seen;
+  }
+
+  /** Whether it is the guest that stands still, or what is told of it: its console's file and its processor, on each host. */
+  async #whatHostsSay(): Promise<string> {
+    const commands = [
+      ['/usr/bin/tail', '-c', '200', `/var/log/libvirt/pvc/${this.uuid}.log`],
+      ['/usr/bin/virsh', 'domstate', '--reason', this.uuid],
+      ['/usr/bin/virsh', 'qemu-monitor-command', this.uuid, '--hmp', 'info registers'],
+    ];
+    const hosts = (await this.#lab.status()).hosts.map(({ name }) => name);
+    const answers = hosts.flatMap((host) => commands.map(async (command) => `${host}: ${await this.#lab.exec(host, command).catch((error: unknown) => describeError(error))}`));
+    return (await Promise.all(answers)).join('\n');
   }
 
   /** Hosts on which QEMU runs this guest now. */
