@@ -156,7 +156,10 @@ export class UnboundServer implements DnsServer {
     return service === undefined || (await this.#readBaseline(service)) === undefined ? undefined : service.digest;
   }
 
-  /** Both have the same ports for a moment (SO_REUSEPORT), so that each question is answered by one of them. */
+  /**
+   * Both have the same ports for a moment (SO_REUSEPORT), and each question goes to one of them. What comes to the old one in the
+   * millisecond between its last look and its end is lost: unbound closes its ports after it has put away everything else.
+   */
   async launch(texts: { config: string; contents: string }, signal?: AbortSignal): Promise<void> {
     const digest = textDigest(texts.config);
     // With the same files there cannot be two.

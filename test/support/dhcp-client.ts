@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../../common/process.ts';
 import type { DhcpLease6 } from '../../common/schema/network.ts';
 import type { Namespace, PrivateLan } from './private-lan.ts';
+import { until } from './until.ts';
 
 const LIMIT_MS = 20_000;
 
@@ -29,6 +30,13 @@ env > "$PVC_TOLD"
 async function toldIn(file: string): Promise<Told> {
   const text = await readFile(file, 'utf8');
   return new Map(text.split('\n').flatMap((line) => (line.includes('=') ? [[line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const] : [])));
+}
+
+/** Process id in a file, a line that may not be written yet. */
+async function pidIn(file: string): Promise<number> {
+  const read = async (): Promise<string> => (existsSync(file) ? readFile(file, 'utf8') : '');
+  await until(async () => /^\d+\n$/u.test(await read()), LIMIT_MS, 'the process id of dhclient');
+  return Number(await read());
 }
 
 export interface AskOptions {
@@ -58,9 +66,10 @@ export async function askDhcp6(lan: PrivateLan, guest: Namespace, mode: 'address
   const config = await lan.file(`dhclient-${guest.pid}.conf`, `${name}also request dhcp6.sntp-servers;\n`);
   const [told, leases, pid] = ['told6', 'leases6', 'pid6'].map((file) => join(lan.folder, `${file}-${guest.pid}`)) as [string, string, string];
   const way = { address: ['-1'], release: ['-r'], information: ['-1', '-S'] }[mode];
+  if (mode !== 'release') await rm(pid, { force: true });
   await guest.run(['/usr/sbin/dhclient', '-6', ...way, '-D', 'LL', '-cf', config, '-lf', leases, '-pf', pid, '-sf', script, '-e', `PVC_TOLD=${told}`, 'eth0'], { timeoutMs: LIMIT_MS });
-  // It goes to the background once it has its answer.
-  if (mode !== 'release') await run(['/bin/kill', (await readFile(pid, 'utf8')).trim()], { timeoutMs: LIMIT_MS });
+  // It goes to the background once it has its answer, and only there writes who it is.
+  if (mode !== 'release') process.kill(await pidIn(pid));
   return toldIn(told);
 }
 

@@ -9,35 +9,44 @@ const ASKING_LIMIT_MS = 60_000;
 
 /**
  * Asks for the A record of a name each 20 ms, each time from another port, until a file appears; writes another file at the first answer.
- * Prints how many were asked and not answered within a second, and the longest time from a question to its answer in milliseconds.
+ * Prints how many were asked, how many were not answered within a second, how many of these one after another at the most, and the longest
+ * time from a question to its answer in milliseconds.
  */
 const ASKER = `
 import json, os, select, socket, struct, sys, time
 server, name, begun, enough = sys.argv[1:5]
 labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
 waiting, asked, slowest, last, turn = {}, 0, 0.0, None, time.monotonic()
+number, answers = {}, set()
 while last is None or (waiting and time.monotonic() < last + 1):
     if last is None and time.monotonic() >= turn:
-        turn += 0.02
+        turn = time.monotonic() + 0.02
         asked += 1
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.connect((server, 53))
         try: s.send(struct.pack("!HHHHHH", asked & 0xffff, 0x100, 1, 0, 0, 0) + labels + b"\\0\\0\\1\\0\\1")
         except ConnectionRefusedError: pass
-        waiting[s] = time.monotonic()
+        waiting[s], number[s] = time.monotonic(), asked
         if os.path.exists(enough): last = time.monotonic()
     for s in select.select(list(waiting), [], [], 0.005)[0]:
         try: answered = struct.unpack("!H", s.recv(2000)[6:8])[0] > 0
         except ConnectionRefusedError: answered = False
         if not answered: continue
         slowest = max(slowest, time.monotonic() - waiting.pop(s))
+        answers.add(number[s])
         open(begun, "w").close()
-print(json.dumps({"asked": asked, "lost": len(waiting), "slowestMs": round(slowest * 1000)}))
+row = in_a_row = 0
+for one in range(1, asked + 1):
+    row = 0 if one in answers else row + 1
+    in_a_row = max(in_a_row, row)
+print(json.dumps({"asked": asked, "lost": len(waiting), "lostInARow": in_a_row, "slowestMs": round(slowest * 1000)}))
 `;
 
 export interface Answers {
   asked: number;
   lost: number;
+  /** The most that were lost one after another. */
+  lostInARow: number;
   slowestMs: number;
 }
 

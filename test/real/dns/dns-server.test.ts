@@ -152,15 +152,17 @@ describe.skipIf(missing !== undefined)('DNS by unbound, asked by a guest in a na
     expect(await server.configDigest()).toBe(digest);
   });
 
-  test('other addresses and clients are taken over without a question that is not answered', async () => {
+  test('other addresses and clients are taken over, and whoever is not answered is answered when asking again', async () => {
     await addGateways();
     await launch(BEFORE);
     const more = aManagedNetwork({ vni: 2002, domain: 'more.example', ip4: { network: '10.6.0.0/24', gateway: '10.6.0.1', dhcp: null }, ip6: null });
     const after: DnsNetwork[] = [...BEFORE, { network: more, reservations: [], leases: undefined }];
-    const { asked, lost } = await askWhile({ lan, guest, server: '10.5.0.1', name: 'web.lan.example' }, async () => {
+    const { asked, lostInARow } = await askWhile({ lan, guest, server: '10.5.0.1', name: 'web.lan.example' }, async () => {
       for (const networks of [after, BEFORE, after, BEFORE, after]) await launch(networks);
     });
-    expect({ asked: asked > 5, lost }).toEqual({ asked: true, lost: 0 });
+    expect(asked).toBeGreaterThan(5);
+    // The millisecond in which the old server ends may take one along (decision 9).
+    expect(lostInARow).toBeLessThanOrEqual(1);
     expect(await server.contents()).toEqual(dnsContents(after));
     expect(await ask('gateway.more.example')).toContain('Address: 10.6.0.1');
     expect((await readdir(server.place().directory)).filter((name) => name.endsWith('.conf'))).toHaveLength(1);
