@@ -82,6 +82,10 @@ export function cephConf(place: LabPlace, state: LabState): string {
     'mon allow pool delete': true,
     'mon allow pool size one': true,
     'mon warn on pool no redundancy': false,
+    // Twice and five times as long by themselves, which a new pool's placement groups would be waited for.
+    'mgr stats period': 1,
+    'mgr tick period': 1,
+    'mon mgr digest period': 1,
     // Of the machine's disk, which may be fairly full.
     'mon data avail warn': 2,
     'mon data avail crit': 1,
