@@ -8,6 +8,8 @@ export const BLOCK_BYTES = 65_536;
 /** The guest's own counter is before them. */
 export const FIRST_BLOCK = 16;
 const BLOCKS = 512;
+/** Between two blocks, so that a guest under emulation leaves something of a processor to others. */
+const REST_US = 100_000;
 
 /** Least size of the disk, in MiB. */
 export const WRITTEN_DISK_MIB = 64;
@@ -25,7 +27,7 @@ export class DiskWriter {
 
   async start(): Promise<void> {
     const write = `yes "block $i" | head -c ${BLOCK_BYTES} | dd of=/dev/vda bs=${BLOCK_BYTES} seek=$((${FIRST_BLOCK} + i % ${BLOCKS})) conv=notrunc,fsync 2>/dev/null`;
-    const loop = `i=1; while [ ! -e /tmp/stop ]; do ${write} || exit 1; echo $i >/tmp/last; i=$((i + 1)); done; echo $((i - 1)) >/tmp/done`;
+    const loop = `i=1; while [ ! -e /tmp/stop ]; do ${write} || exit 1; echo $i >/tmp/last; i=$((i + 1)); usleep ${REST_US}; done; echo $((i - 1)) >/tmp/done`;
     await this.#guest.out(`rm -f /tmp/stop /tmp/done; echo 0 >/tmp/last; ( ${loop} ) >/dev/null 2>&1 &`);
   }
 
