@@ -16,6 +16,9 @@ import { BenchClient } from './http-client.ts';
 const READY_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 10_000;
 
+/** As in systemd/pvc-api.service. */
+const UNIT_ENV = { NODE_ENV: 'production', MALLOC_TRIM_THRESHOLD_: '131072' };
+
 /** The API as its own process, as it is shipped: compiled, configured by a file, with authentication. */
 export class ApiProcess {
   readonly client: BenchClient;
@@ -64,7 +67,7 @@ export async function startApi(folder: string, zookeeper: string, ceph?: CephAcc
   const program = fileURLToPath(new URL('../../daemons/pvc-api.js', import.meta.url));
   const child = spawn(process.execPath, [program], {
     stdio: ['ignore', log, log],
-    env: { ...process.env, NODE_ENV: 'production', PVC_CONFIG_FILE: configFile },
+    env: { ...process.env, ...UNIT_ENV, PVC_CONFIG_FILE: configFile },
   });
   closeSync(log);
   const api = new ApiProcess(child, { url: `http://127.0.0.1:${port}`, token });
