@@ -32,7 +32,7 @@ class SlowestFirst extends BaseSequencer {
   }
 }
 
-/** Projects are the kinds of test of CONTRIBUTING.md; `real`, `e2e` and `e2e-timed` need root and the components. */
+/** Projects are the kinds of test of CONTRIBUTING.md; `real`, `e2e` and `e2e-timed` need root and the components. `npm test` runs those that lab/run-tests.mjs names. */
 export default defineConfig({
   test: {
     sequence: { sequencer: SlowestFirst },
