@@ -82,7 +82,7 @@ export function cephConf(place: LabPlace, state: LabState): string {
     'mon allow pool delete': true,
     'mon allow pool size one': true,
     'mon warn on pool no redundancy': false,
-    // Twice and five times as long by themselves, which a new pool's placement groups would be waited for.
+    // In seconds; by themselves 5, 2 and 5, for which whoever waits for a new pool's placement groups would wait too.
     'mgr stats period': 1,
     'mgr tick period': 1,
     'mon mgr digest period': 1,

@@ -17,7 +17,6 @@ import json, os, select, socket, struct, sys, time
 server, name, begun, enough = sys.argv[1:5]
 labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
 waiting, asked, slowest, last, turn = {}, 0, 0.0, None, time.monotonic()
-number, answers = {}, set()
 while last is None or (waiting and time.monotonic() < last + 1):
     if last is None and time.monotonic() >= turn:
         turn = time.monotonic() + 0.02
@@ -26,20 +25,20 @@ while last is None or (waiting and time.monotonic() < last + 1):
         s.connect((server, 53))
         try: s.send(struct.pack("!HHHHHH", asked & 0xffff, 0x100, 1, 0, 0, 0) + labels + b"\\0\\0\\1\\0\\1")
         except ConnectionRefusedError: pass
-        waiting[s], number[s] = time.monotonic(), asked
+        waiting[s] = asked, time.monotonic()
         if os.path.exists(enough): last = time.monotonic()
     for s in select.select(list(waiting), [], [], 0.005)[0]:
         try: answered = struct.unpack("!H", s.recv(2000)[6:8])[0] > 0
         except ConnectionRefusedError: answered = False
         if not answered: continue
-        slowest = max(slowest, time.monotonic() - waiting.pop(s))
-        answers.add(number[s])
+        slowest = max(slowest, time.monotonic() - waiting.pop(s)[1])
         open(begun, "w").close()
+lost = {number for number, _ in waiting.values()}
 row = in_a_row = 0
-for one in range(1, asked + 1):
-    row = 0 if one in answers else row + 1
+for number in range(1, asked + 1):
+    row = row + 1 if number in lost else 0
     in_a_row = max(in_a_row, row)
-print(json.dumps({"asked": asked, "lost": len(waiting), "lostInARow": in_a_row, "slowestMs": round(slowest * 1000)}))
+print(json.dumps({"asked": asked, "lost": len(lost), "lostInARow": in_a_row, "slowestMs": round(slowest * 1000)}))
 `;
 
 export interface Answers {
