@@ -57,7 +57,7 @@ describe.skipIf(missing !== undefined)('DHCP by dnsmasq, for guests in namespace
     servers = makeServers();
     told.length = 0;
     await servers.start(never);
-    servers.listen({ changed: (vni) => told.push(`changed ${vni}`), leases: (vni) => told.push(`leases ${vni}`) });
+    servers.listen({ changed: (vni) => told.push(`changed ${vni}`), leases: () => undefined });
   });
 
   afterEach(async () => {
@@ -128,12 +128,14 @@ describe.skipIf(missing !== undefined)('DHCP by dnsmasq, for guests in namespace
 
   test('every lease, renewal and release is in the lease file and told, of both families', async () => {
     await launch(ONLY_6);
+    const file = servers.files(VNI).leases;
+    let atEvent = '';
+    servers.listen({ changed: () => undefined, leases: () => (atEvent = readFileSync(file, 'utf8')) });
+    // The first event after the start may be of what dnsmasq writes then.
     const changed = async (what: () => Promise<unknown>): Promise<void> => {
-      const before = await readFile(servers.files(VNI).leases, 'utf8');
-      told.length = 0;
+      const before = (atEvent = await readFile(file, 'utf8'));
       await what();
-      await until(() => told.includes(`leases ${VNI}`), LIMIT_MS, 'the event');
-      expect(await readFile(servers.files(VNI).leases, 'utf8')).not.toBe(before);
+      await until(() => atEvent !== before, LIMIT_MS, 'an event with other leases');
     };
     await changed(() => askDhcp6(lan, two, 'address'));
     expect((await leasesNow()).serverDuid).toMatch(/^00:01:/u);
@@ -180,6 +182,8 @@ describe.skipIf(missing !== undefined)('DHCP by dnsmasq, for guests in namespace
     await launch(ONLY_6, [WEB]);
     const given = await askDhcp6(lan, two, 'address');
     expect(given.get('new_ip6_address')).toMatch(/^2001:db8:5:0?:/u);
+    // dnsmasq writes an IPv6 lease after it has answered.
+    await until(async () => (await leasesNow()).ip6.length > 0, LIMIT_MS, 'the lease');
     expect((await leasesNow()).ip6).toEqual([expect.objectContaining({ address: given.get('new_ip6_address') })]);
     expect((await askDhcp6(lan, one, 'address')).get('new_ip6_address')).toBe('2001:db8:5::50');
     await expect(askDhcp4(lan, two)).rejects.toThrow('command failed');
