@@ -12,7 +12,7 @@ export interface ObservedTable {
   readonly chains: ReadonlyMap<string, ObservedChain>;
   /** Marks by the name of their chain, also of chains that are gone. */
   readonly marks: ReadonlyMap<string, string>;
-  /** All other sets and maps with their elements, each as `key`, `part . part` or `key : verdict`, without quotes. */
+  /** All other sets and maps with their elements, each as `key`, `part . part` or `key : verdict`, without quotes; those that the kernel fills itself have none. */
   readonly sets: ReadonlyMap<string, ReadonlySet<string>>;
 }
 

@@ -13,7 +13,8 @@ const verdict = z.record(z.string(), z.object({ target: z.string() }).nullable()
 const element = z.union([key, z.tuple([key, verdict]).transform(([from, to]) => `${from} : ${to}`)]);
 
 const place = { family: z.string(), table: z.string() };
-const elements = z.looseObject({ ...place, name: z.string(), elem: z.array(z.unknown()).default([]) });
+/** `timeout` in seconds: of a set that the kernel fills itself. */
+const elements = z.looseObject({ ...place, name: z.string(), elem: z.array(z.unknown()).default([]), timeout: z.number().optional() });
 const markElement = z.looseObject({ elem: z.looseObject({ val: z.string(), comment: z.string() }) });
 
 const item = z.looseObject({
@@ -61,7 +62,7 @@ function take(tables: Map<FirewallFamily, TableUnderWay>, { table, chain, rule, 
   if (rule !== undefined) into.chains.set(rule.chain, { mark: undefined, ruleCount: (into.chains.get(rule.chain)?.ruleCount ?? 0) + 1 });
   const filled = set ?? map;
   if (filled?.name === FIREWALL_MARKS) for (const marked of filled.elem) takeMark(into.marks, marked);
-  else if (filled !== undefined) into.sets.set(filled.name, new Set(z.array(element).parse(filled.elem)));
+  else if (filled !== undefined) into.sets.set(filled.name, new Set(filled.timeout === undefined ? z.array(element).parse(filled.elem) : []));
 }
 
 /** An element without a comment says nothing. */

@@ -53,9 +53,41 @@ export interface HostNetworks {
 
 /** Frames for a bridge's own guests pass no IP hook (bridge-nf-call is off), so these see routed traffic only. */
 const INPUT = 'type filter hook input priority 0; policy accept;';
+const OUTPUT = 'type filter hook output priority 0; policy accept;';
 const forwardAt = (priority: number): string => `type filter hook forward priority ${priority}; policy accept;`;
 
-const REPLIES = ['ct state established,related accept'];
+/** More than guests owe at a time; a question that finds no place gets no answer. */
+const ASKED_FLAGS = 'flags dynamic, timeout; timeout 2m; size 65535;';
+
+/** By family of addresses: who was asked, and who asked. The kernel fills these sets itself. */
+const ASKED_SETS = [
+  { ip: 'ip', name: 'asked4', type: 'ipv4_addr' },
+  { ip: 'ip6', name: 'asked6', type: 'ipv6_addr' },
+] as const;
+
+/**
+ * What a host sends to a guest is a question: remembered for two minutes, and for longer than TCP's keep-alive (2 h, tcp(7)) once a connection
+ * stands. So no connection has to be tracked, which would cost each packet between networks, in a table that a guest can fill.
+ */
+const ASKED_RULES = [
+  'meta l4proto != { tcp, udp } return',
+  ...ASKED_SETS.map(({ ip, name }) => `update @${name} { ${ip} daddr . meta l4proto . th dport . ${ip} saddr . th sport }`),
+  ...ASKED_SETS.map(({ ip, name }) => `tcp flags & (syn | fin | rst) == 0 update @${name} { ${ip} daddr . meta l4proto . th dport . ${ip} saddr . th sport timeout 3h }`),
+];
+
+const ANSWER_RULES = ASKED_SETS.map(({ ip, name }) => `${ip} saddr . meta l4proto . th sport . ${ip} daddr . th dport @${name} accept`);
+
+/** Answers to echo, and what tells the sender of a packet that it was in vain. */
+const ICMP_ANSWERS = [
+  'icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept',
+  'icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept',
+];
+
+/**
+ * No packet comes to this rule. While there is one of its kind, the kernel puts fragments together before the rules see them (nft_tproxy's
+ * init, net/netfilter), as it does where connections are tracked: a fragment other than the first has no port.
+ */
+const DEFRAGMENTATION_RULE = 'meta l4proto { tcp, udp } tproxy to :1';
 
 /** What a guest may ask the router for: echo and neighbours, names, addresses, time. */
 const SERVICES = [
@@ -63,6 +95,7 @@ const SERVICES = [
   'meta l4proto { tcp, udp } th dport 53 accept',
   'udp dport { 67, 123, 547 } accept',
 ];
+const SERVICE_PORTS = '{ 53, 67, 123, 547 }';
 
 /**
  * What all networks share. Traffic from one network to another passes two base chains: an accept ends one of them and not the next, so
@@ -71,11 +104,13 @@ const SERVICES = [
 export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks, digest: Digest): FirewallPart {
   const v4 = prefixes.filter((prefix) => !prefix.includes(':'));
   const v6 = prefixes.filter((prefix) => prefix.includes(':'));
-  const towardsHosts = [
-    ...(devices.length === 0 ? [] : [`oifname ${oneOf(devices.map((device) => `"${device}"`))} goto hosts`]),
-    ...(v4.length === 0 ? [] : [`ip daddr ${oneOf(v4)} goto hosts`]),
-    ...(v6.length === 0 ? [] : [`ip6 daddr ${oneOf(v6)} goto hosts`]),
+  const hostsAs = (device: 'iifname' | 'oifname', address: 'saddr' | 'daddr'): string[] => [
+    ...(devices.length === 0 ? [] : [`${device} ${oneOf(devices.map((name) => `"${name}"`))}`]),
+    ...(v4.length === 0 ? [] : [`ip ${address} ${oneOf(v4)}`]),
+    ...(v6.length === 0 ? [] : [`ip6 ${address} ${oneOf(v6)}`]),
   ];
+  const fromHosts = hostsAs('iifname', 'saddr').map((from) => `${from} oifname @clients goto asked`);
+  const towardsHosts = hostsAs('oifname', 'daddr').map((to) => `${to} goto hosts`);
   const translated = upstreamDevice === undefined ? [] : ['ip saddr @nat4', 'ip6 saddr @nat6'].map((from) => `oifname "${upstreamDevice}" ${from} masquerade`);
   const inet = (name: string, hook: string | undefined, rules: readonly string[]): DesiredChain => marked({ family: 'inet', name, hook, rules }, digest);
   const postrouting = inet('postrouting', 'type nat hook postrouting priority 100; policy accept;', translated);
@@ -84,11 +119,15 @@ export function desiredBase({ prefixes, devices, upstreamDevice }: HostNetworks,
     vni: undefined,
     sets: SETS,
     chains: [
-      inet('hosts', undefined, [...REPLIES, 'iifname @clients counter drop']),
-      inet('forward-out', forwardAt(-1), ['iifname vmap @out']),
+      inet('fragments', undefined, [DEFRAGMENTATION_RULE]),
+      inet('asked', undefined, ASKED_RULES),
+      inet('answers', undefined, ANSWER_RULES),
+      inet('hosts', undefined, ['iifname != @clients return', 'jump answers', ...ICMP_ANSWERS, 'counter drop']),
+      inet('forward-out', forwardAt(-1), ['iifname vmap @out', ...fromHosts]),
       inet('forward-in', forwardAt(0), ['oifname vmap @in', ...towardsHosts]),
-      inet('services', undefined, [...REPLIES, ...SERVICES, 'counter drop']),
+      inet('services', undefined, [...SERVICES, 'jump answers', 'counter drop']),
       inet('input', INPUT, ['iifname @clients jump services']),
+      inet('output', OUTPUT, [`oifname @clients th sport != ${SERVICE_PORTS} goto asked`]),
       ...(translated.length === 0 ? [] : [postrouting]),
       bridge('port-ip4', undefined, ['udp sport 67 udp dport 68 counter drop']),
       bridge('port-ip6', undefined, ['icmpv6 type nd-router-advert counter drop', 'udp sport 547 udp dport 546 counter drop']),
@@ -109,6 +148,7 @@ const SETS: readonly DesiredSet[] = [
   { family: 'inet', name: 'clients', kind: 'set', declaration: `type ifname; ${DEVICES}` },
   { family: 'inet', name: 'out', kind: 'map', declaration: `type ifname : verdict; ${DEVICES}` },
   { family: 'inet', name: 'in', kind: 'map', declaration: `type ifname : verdict; ${DEVICES}` },
+  ...ASKED_SETS.map(({ name, type }) => ({ family: 'inet', name, kind: 'set', declaration: `type ${type} . inet_proto . inet_service . ${type} . inet_service; ${ASKED_FLAGS}` }) as const),
   { family: 'inet', name: 'nat4', kind: 'set', declaration: 'type ipv4_addr; flags interval;' },
   { family: 'inet', name: 'nat6', kind: 'set', declaration: 'type ipv6_addr; flags interval;' },
   { family: 'bridge', name: 'ports', kind: 'map', declaration: `type ifname : verdict; ${DEVICES}` },

@@ -14,9 +14,10 @@ import type { FirewallState } from '../../../node-daemon/reconcilers/network-sta
 import { aNetwork, firewallContract, portsIn } from '../../contract/firewall.ts';
 import { aMirror, type FakeMirror } from '../../support/fake-mirror.ts';
 import { aNodeName, aVm, versioned } from '../../support/builders.ts';
+import { until } from '../../support/until.ts';
 import { startNetworkNamespace, type NetworkNamespace } from '../../support/network-namespace.ts';
 
-const missing = process.getuid?.() !== 0 ? 'needs root' : ['/usr/bin/unshare', '/usr/bin/nsenter', '/usr/sbin/nft', '/bin/ping', '/bin/busybox'].find((file) => !existsSync(file));
+const missing = process.getuid?.() !== 0 ? 'needs root' : ['/usr/bin/unshare', '/usr/bin/nsenter', '/usr/sbin/nft', '/bin/ping', '/bin/busybox', '/usr/bin/python3'].find((file) => !existsSync(file));
 
 async function startFirewall(): Promise<{ firewall: NftFirewall; namespace: NetworkNamespace; directory: string; stop: () => Promise<void> }> {
   const namespace = await startNetworkNamespace();
@@ -74,6 +75,86 @@ const ROUTER = [
   'ip -n host route add default via 10.77.0.11',
 ];
 
+const ECHO_PORT = 7_007;
+
+/** Answers what comes by UDP and TCP, of both families, and says when it is ready. */
+const ECHO = `
+import selectors, socket
+ready = selectors.DefaultSelector()
+for family, any in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        s = socket.socket(family, kind)
+        if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((any, ${ECHO_PORT}))
+        if kind == socket.SOCK_STREAM: s.listen()
+        ready.register(s, selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in ready.select():
+        s = key.fileobj
+        if s.type == socket.SOCK_STREAM:
+            c = s.accept()[0]; c.sendall(c.recv(9000)); c.close()
+        else:
+            data, peer = s.recvfrom(9000); s.sendto(data, peer)
+`;
+
+/** Ends with 0 when what it sends comes back within a second. */
+const ASK = `
+import socket, sys
+address, kind, port, size = sys.argv[1], {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[2]], int(sys.argv[3]), int(sys.argv[4])
+s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+s.settimeout(1); s.bind(("", port)); s.connect((address, ${ECHO_PORT})); s.send(b"x" * size)
+sys.exit(0 if s.recv(9000) else 1)
+`;
+
+/** Opens a connection and leaves it open. */
+const HOLD = `
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], ${ECHO_PORT}))
+time.sleep(60)
+`;
+
+interface Question {
+  /** A namespace; undefined for the router's. */
+  readonly from: string | undefined;
+  readonly to: string;
+  readonly protocol: 'tcp' | 'udp';
+  readonly fromPort?: number;
+  readonly bytes?: number;
+}
+
+function within(name: string | undefined, command: readonly string[]): [string, ...string[]] {
+  return name === undefined ? ['env', ...command] : ['ip', 'netns', 'exec', name, ...command];
+}
+
+async function succeeds(namespace: NetworkNamespace, name: string | undefined, command: readonly string[]): Promise<boolean> {
+  try {
+    await namespace.run(within(name, command), { timeoutMs: 10_000 });
+    return true;
+  } catch (error) {
+    if (isAppError(error, 'component')) return false;
+    throw error;
+  }
+}
+
+/** Serves echo there. @returns what ends it. */
+async function serve(namespace: NetworkNamespace, name: string | undefined): Promise<() => Promise<void>> {
+  const ending = new AbortController();
+  let isReady = false;
+  const server = namespace.follow(within(name, ['python3', '-c', ECHO]), { signal: ending.signal, onLine: () => (isReady = true) }).catch(() => undefined);
+  await until(() => isReady, 10_000, 'the echo server');
+  return async () => {
+    ending.abort();
+    await server;
+  };
+}
+
+/** Tells whether an answer comes. */
+async function ask(namespace: NetworkNamespace, { from, to, protocol, fromPort = 0, bytes = 64 }: Question): Promise<boolean> {
+  return succeeds(namespace, from, ['python3', '-c', ASK, to, protocol, String(fromPort), String(bytes)]);
+}
+
 describe.skipIf(missing !== undefined)('traffic of guests through our rules', () => {
   let namespace: NetworkNamespace;
   let mirror: FakeMirror;
@@ -111,15 +192,7 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     reconciler.rebuild();
     await reconciler.reconcile(FIREWALL_KEY, new AbortController().signal);
   };
-  const inside = async (guest: string, ...command: [string, ...string[]]): Promise<boolean> => {
-    try {
-      await namespace.run(['ip', 'netns', 'exec', guest, ...command], { timeoutMs: 10_000 });
-      return true;
-    } catch (error) {
-      if (isAppError(error, 'component')) return false;
-      throw error;
-    }
-  };
+  const inside = (guest: string, ...command: string[]): Promise<boolean> => succeeds(namespace, guest, command);
   const pings = (from: string, to: string): Promise<boolean> => inside(from, '/bin/ping', '-c', '1', '-W', '1', '-q', to);
   const rule = (description: string, text: string): NetworkAcl['in'][number] => ({ description, rule: text });
 
@@ -154,6 +227,52 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     expect(await inside('a', 'busybox', 'nc', '-w', '1', '10.5.0.1', '2181')).toBe(false);
     expect(await inside('host', 'busybox', 'nc', '-w', '1', '10.77.0.11', '2181')).toBe(true);
     await server;
+  });
+
+  test.each(['tcp', 'udp'] as const)('a host has its answers from a guest by %s, and a guest none that no host has asked for; no connection is tracked', async (protocol) => {
+    await inForce([A, B]);
+    const guest = await serve(namespace, 'a');
+    const router = await serve(namespace, undefined);
+    const asks = (from: string | undefined, to: string): Promise<boolean> => ask(namespace, { from, to, protocol });
+    try {
+      expect(await Promise.all(['10.5.0.9', '2001:db8:5::9'].map((to) => asks(undefined, to)))).toEqual([true, true]);
+      expect(await asks('host', '10.5.0.9')).toBe(true);
+      expect(await asks('b', '10.5.0.9')).toBe(true);
+      expect(await Promise.all(['10.5.0.1', '2001:db8:5::1', '10.77.0.12'].map((to) => asks('a', to)))).toEqual([false, false, false]);
+      // It has been asked, and is not the one who asks.
+      expect(await ask(namespace, { from: 'a', to: '10.5.0.1', protocol, fromPort: ECHO_PORT + 1 })).toBe(false);
+      expect((await namespace.run(['nft', 'list', 'set', 'inet', 'pvc', 'asked4'], { timeoutMs: 10_000 })).stdout).toContain(`10.5.0.9 . ${protocol} . ${ECHO_PORT} . 10.77.0.12 . `);
+      expect((await namespace.run(['cat', '/proc/sys/net/netfilter/nf_conntrack_count'], { timeoutMs: 10_000 })).stdout).toBe('0');
+      reconciler.doubt();
+      await inForce([A, B]);
+      expect(await asks(undefined, '10.5.0.9')).toBe(true);
+    } finally {
+      await Promise.all([guest(), router()]);
+    }
+  });
+
+  test('a connection of a host that stands may be silent for longer than TCP leaves it', async () => {
+    await inForce([A, B]);
+    const guest = await serve(namespace, 'a');
+    const ending = new AbortController();
+    const holder = namespace.follow(['python3', '-c', HOLD, '10.5.0.9'], { signal: ending.signal, onLine: () => undefined }).catch(() => undefined);
+    try {
+      const heldFor3h = async (): Promise<boolean> => /tcp \. 7007 \. \S+ \. \d+ (?:timeout 3h )?expires 2h59m/u.test((await namespace.run(['nft', 'list', 'set', 'inet', 'pvc', 'asked4'], { timeoutMs: 10_000 })).stdout);
+      await until(heldFor3h, 10_000, 'the connection');
+    } finally {
+      ending.abort();
+      await Promise.all([guest(), holder]);
+    }
+  });
+
+  test('a packet in fragments passes the rule of its port', async () => {
+    await inForce([A, B], [{ vni: 1_001, in: [rule('echo', `udp dport ${ECHO_PORT} accept`), rule('rest', 'drop')], out: [] }]);
+    const guest = await serve(namespace, 'a');
+    try {
+      expect(await ask(namespace, { from: 'b', to: '10.5.0.9', protocol: 'udp', bytes: 4_000 })).toBe(true);
+    } finally {
+      await guest();
+    }
   });
 
   test('addresses are translated towards the outside while a network wants it; otherwise no packet meets the hook for it', async () => {
