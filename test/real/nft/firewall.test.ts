@@ -257,8 +257,9 @@ describe.skipIf(missing !== undefined)('traffic of guests through our rules', ()
     const ending = new AbortController();
     const holder = namespace.follow(['python3', '-c', HOLD, '10.5.0.9'], { signal: ending.signal, onLine: () => undefined }).catch(() => undefined);
     try {
-      const heldFor3h = async (): Promise<boolean> => /tcp \. 7007 \. \S+ \. \d+ (?:timeout 3h )?expires 2h59m/u.test((await namespace.run(['nft', 'list', 'set', 'inet', 'pvc', 'asked4'], { timeoutMs: 10_000 })).stdout);
-      await until(heldFor3h, 10_000, 'the connection');
+      const held = new RegExp(`10\\.5\\.0\\.9 \\. tcp \\. ${ECHO_PORT} \\. \\S+ \\. \\d+ (?:timeout 3h )?expires 2h59m`, 'u');
+      const isHeld = async (): Promise<boolean> => held.test((await namespace.run(['nft', 'list', 'set', 'inet', 'pvc', 'asked4'], { timeoutMs: 10_000 })).stdout);
+      await until(isHeld, 10_000, 'the connection');
     } finally {
       ending.abort();
       await Promise.all([guest(), holder]);
