@@ -224,6 +224,8 @@ function installNpmPackages() {
   if (current && nativePartsAreRight()) return;
   installDebianPackages(missingPackages(BUILD_PACKAGES));
   if (!hasProgram('npm')) giveUp('npm is missing: install it beside Node and run this again.');
+  // The package compiles nothing while it finds something compiled.
+  if (current) rmSync(path.join(ROOT, 'node_modules/zookeeper/build'), { recursive: true, force: true });
   const args = current ? ['rebuild', 'zookeeper'] : ['ci', '--no-audit', '--no-fund'];
   say(`npm ${args.join(' ')}`);
   if (run('npm', args, { ...headersEnv(), ...compilerEnv() }) !== 0) giveUp('npm could not install the packages: see above, and check the connection to the package registry.');
