@@ -68,13 +68,18 @@ export function dhcpServersContract(name: string, makeFixture: () => Promise<Dhc
       expect(await servers.state(VNI)).toBeUndefined();
     });
 
+    /** A server that has just begun empties its file and writes it anew. */
+    const hasLease = (): Promise<void> => until(async () => (await servers.readLeases(VNI))?.text.includes('10.5.0.101') === true, 5_000, 'the lease');
+
     test('leases given at the launch are in its file with their mark, and stay through an end and a launch without', async () => {
       await launch(1, { text: LEASE, mark: 'm1' });
-      expect(await servers.readLeases(VNI)).toMatchObject({ mark: 'm1', text: expect.stringContaining('10.5.0.101') });
+      await hasLease();
+      expect((await servers.readLeases(VNI))?.mark).toBe('m1');
       await servers.markLeases(VNI, 'm2');
       await servers.end(VNI);
       await launch(2);
-      expect(await servers.readLeases(VNI)).toMatchObject({ mark: 'm2', text: expect.stringContaining('10.5.0.101') });
+      await hasLease();
+      expect((await servers.readLeases(VNI))?.mark).toBe('m2');
       await launch(2, { text: '', mark: 'm3' });
       expect((await servers.readLeases(VNI))?.text).not.toContain('10.5.0.101');
     });

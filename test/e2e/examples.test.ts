@@ -54,6 +54,7 @@ test('the volume of a guest that writes is snapshotted and downloaded, and a VM 
   expect(restored).toMatchObject({ name: 'web2', state: 'start' });
   const web2 = new GuestShell(lab, 'web2');
   await web2.countsBeyond(0);
+  await web2.listens();
   // Before the blocks both guests count.
   const [seen] = (await web2.out(`dd if=/dev/vda bs=${BLOCK_BYTES} skip=${FIRST_BLOCK} 2>/dev/null | sha256sum`)).split(' ');
   expect(seen).toBe(createHash('sha256').update(readFileSync(file).subarray(FIRST_BLOCK * BLOCK_BYTES)).digest('hex'));

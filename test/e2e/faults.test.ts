@@ -168,6 +168,8 @@ describe('faults on a real cluster of three nodes', () => {
     await vm.post('/state', { state: 'start' });
     await killDaemon('hv3');
     await vm.is('start', 'hv3');
+    // What is to be started is shown as `start`, too.
+    await eventually(async () => (await vm.runsOn(HOSTS)).length > 0, BOOT_LIMIT_MS, () => 'the guest to run');
     expect(await vm.runsOn(HOSTS)).toEqual(['hv3']);
     await remove([vm]);
   });
@@ -188,6 +190,7 @@ describe('faults on a real cluster of three nodes', () => {
     for (const vm of vms) {
       const shown = await vm.is('start');
       expect(shown.node).not.toBe('hv2');
+      await eventually(async () => (await vm.runsOn(HOSTS)).length > 0, BOOT_LIMIT_MS, () => `${vm.name} to run`);
       expect(await vm.runsOn(HOSTS)).toEqual([shown.node]);
     }
     await remove(vms);

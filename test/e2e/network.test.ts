@@ -250,8 +250,8 @@ describe('networks on a real cluster of three nodes', () => {
     const scene = { lab, ok, comes, nodes: [second, third] as const };
     const [d, e] = await startBridgedGuests(scene);
     const tags = Promise.all([vlanOnWire(lab, second, BRIDGED.addresses[0]), vlanOnWire(lab, third, BRIDGED.addresses[1])]);
-    await passed(d, BRIDGED.addresses[1]);
-    expect(await tags).toEqual([String(BRIDGED.vni), String(BRIDGED.vni)]);
+    const ping = await d.startPing(BRIDGED.addresses[1]);
+    expect(await tags.finally(() => ping.stop())).toEqual([String(BRIDGED.vni), String(BRIDGED.vni)]);
     await comes('an address by DHCPv6', () => takeDhcp6Address(d, 'eth1').then(() => true));
     expect(await d.out('ip -6 addr show dev eth1 scope global')).toContain(`${RESERVED.address}/`);
     await passed(a, RESERVED.address);

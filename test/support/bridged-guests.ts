@@ -1,6 +1,5 @@
 import { unpackDhclient, withDhclient } from './guest-dhclient.ts';
 import { GuestShell } from './guest-shell.ts';
-import { BOOT_LIMIT_MS } from './lab-vm.ts';
 import type { Lab } from './lab.ts';
 import { tagVlan } from './vlan-wire.ts';
 
@@ -9,9 +8,6 @@ export const BRIDGED = { vni: 210, addresses: ['192.168.99.1', '192.168.99.2'] }
 
 /** Of the first guest, in a network of IPv6 alone. */
 export const RESERVED = { address: 'fd70::30', name: 'reserved.six.local' } as const;
-
-/** A guest that does not listen yet loses what it is told. */
-const LOOK_MS = 3_000;
 
 export interface BridgedScene {
   lab: Lab;
@@ -36,7 +32,7 @@ export async function startBridgedGuests({ lab, ok, comes, nodes }: BridgedScene
   for (const host of nodes) await comes(`the bridge on ${host}`, async () => (await lab.exec(host, ['ip', '-o', 'link', 'show', 'master', `vmbr${BRIDGED.vni}`])).includes(`vlan${BRIDGED.vni}`));
   for (const vm of guests) await vm.post('/state', { state: 'start' });
   for (const vm of guests) await vm.is('start');
-  for (const vm of guests) await comes(`the shell of ${vm.name}`, async () => (await vm.sh('true', LOOK_MS)).status === 0, BOOT_LIMIT_MS);
+  for (const vm of guests) await vm.listens();
   for (const [at, vm] of guests.entries()) await vm.out(`ip addr add ${BRIDGED.addresses[at]}/24 dev eth0`);
   await unpackDhclient(guests[0], 'eth1');
   return guests;

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { delay, systemClock } from '../../common/clock.ts';
 import { shellSocket } from '../../lab/guest.ts';
 import type { Lab } from './lab.ts';
-import { eventually, LabVm } from './lab-vm.ts';
+import { BOOT_LIMIT_MS, eventually, LabVm } from './lab-vm.ts';
 
 /** A command of the guest on two busy cores. */
 const COMMAND_LIMIT_MS = 60_000;
@@ -33,8 +33,8 @@ export class GuestShell extends LabVm {
     this.#count += 1;
     const path = `${await this.#at.root(node)}${shellSocket(this.name)}`;
     const [begin, end] = [`-begin ${this.#count}-`, `-end ${this.#count}-`];
-    // A line of its own ends whatever a connection that broke has left.
-    const line = `\necho; echo '${begin}'; ( ${command}\n) </dev/null 2>&1; echo "${end} $?-"\n`;
+    // A line of its own ends whatever a connection that broke has left, as there is no quote in it.
+    const line = `\necho; echo ${begin}; ( ${command}\n) </dev/null 2>&1; echo ${end} $?-\n`;
     const socket = connect(path);
     try {
       await once(socket, 'connect');
@@ -62,6 +62,16 @@ export class GuestShell extends LabVm {
     } finally {
       socket.destroy();
     }
+  }
+
+  override async boot(start: () => Promise<void>): Promise<void> {
+    await super.boot(start);
+    await this.listens();
+  }
+
+  /** Waits until its shell is there: what comes before is lost. */
+  async listens(): Promise<void> {
+    await eventually(async () => (await this.sh('true', LOOK_LIMIT_MS)).status === 0, BOOT_LIMIT_MS, () => `the shell of ${this.name}`);
   }
 
   /** The node that it is on, also while the API moves. */

@@ -251,9 +251,10 @@ describe.skipIf(cephMissing() !== undefined)('images in and out of volumes', () 
       const failure = client.uploadVolume('vms', 'aborted', { sizeBytes: 16 * MIB, bytes: endless() }, { signal: stop.signal, onProgress: (bytes) => (bytes > 5 * MIB ? stop.abort() : undefined) });
       await expect(failure).rejects.toMatchObject({ kind: 'aborted' });
       await closed('aborted');
-      const idle = client.uploadVolume('vms', 'aborted', { sizeBytes: 16 * MIB, bytes: endless() }, { timeoutMs: 5 });
+      await create('idle', 16 * MIB);
+      const idle = client.uploadVolume('vms', 'idle', { sizeBytes: 16 * MIB, bytes: endless() }, { timeoutMs: 5 });
       await expect(idle).rejects.toMatchObject({ kind: 'timeout' });
-      await closed('aborted');
+      await closed('idle');
     });
   });
 
