@@ -11,7 +11,7 @@ const PORTS = 8;
 
 /**
  * Asks for the A record of a name each 20 ms, each time from several new ports, until a file appears; writes another file at the first
- * answer. Of two servers at one address the kernel chooses by the port, so at least one question comes to each. Prints how many times it has
+ * answer. Of two servers at one address the kernel chooses by the port, so nearly always some come to each. Prints how many times it has
  * asked, and how many times no question was answered within a second.
  */
 const ASKER = `
